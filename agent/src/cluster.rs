@@ -1,0 +1,291 @@
+//! The agent as a program in a cluster: from its flags to a collector that the operator steers.
+//!
+//! Configs come from the control stream; until one does, from the data folder or the boot-strap
+//! files. Nothing is ever written to the API server.
+
+mod arguments;
+mod boot;
+mod control;
+mod credentials;
+mod node;
+mod report;
+
+pub use arguments::{Arguments, LogFormat, RunArguments, Verb};
+pub use boot::prepare_state;
+
+use crate::intake::Intake;
+use crate::monitor::Monitor;
+use crate::pod_logs;
+use crate::pods::PodTable;
+use crate::running::{Running, StartError, start};
+use crate::secrets::Secrets;
+use crate::settings::{Senders, Settings};
+use control::{Assigned, Link};
+use sluice_engine::config::Config;
+use sluice_wire::Signal;
+use sluice_wire::control::{Adoption, Report};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Why the agent ended by itself.
+#[derive(Debug)]
+pub enum RunError {
+    DataFolder(io::Error),
+    Monitor(io::Error),
+    Kubernetes(Box<kube::Error>),
+    Start(StartError),
+    Signals(io::Error),
+}
+
+/// The collector and what runs beside it.
+struct Agent {
+    arguments: RunArguments,
+    settings: Settings,
+    pods: Option<PodTable>,
+    /// What pod logs and credentials read; the collector has a copy of its own.
+    config: watch::Sender<Option<Arc<Config>>>,
+    running: Option<Running>,
+    pod_logs: Option<PodLogs>,
+    hash: String,
+    adoption: Adoption,
+    problem: String,
+}
+
+/// The tailer runs until its config closes.
+struct PodLogs {
+    config: watch::Sender<Arc<Config>>,
+    task: JoinHandle<()>,
+}
+
+/// Runs until SIGTERM or SIGINT, then stops within the deadline of the arguments.
+///
+/// # Errors
+/// When what it needs from the start is not there. A config that cannot be run is no error: it is
+/// reported, and the one before runs on.
+pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
+    let mut terminate = signals().map_err(RunError::Signals)?;
+    std::fs::create_dir_all(&arguments.data_folder).map_err(RunError::DataFolder)?;
+    let bind = arguments.bind.unwrap_or_else(|| unspecified(arguments.pod_ip));
+    let monitor = Monitor::bind(bind, arguments.metrics_port).await.map_err(RunError::Monitor)?;
+    let mut agent = Agent::new(arguments, bind, monitor);
+    agent.join_cluster().await?;
+    let (reports, report_seen) = watch::channel(Report::default());
+    let (assigned, mut assignments) = mpsc::channel(1);
+    if let Some(link) = Link::new(&agent.arguments) {
+        tokio::spawn(control::stay_attached(link, assigned, report_seen));
+    }
+    if let Some(found) = boot::find(&agent.arguments.data_folder, &agent.arguments.boot_strap) {
+        agent.take(found).await?;
+    }
+    let mut tick = tokio::time::interval(Duration::from_secs(agent.arguments.report_seconds));
+    loop {
+        tokio::select! {
+            () = terminated(&mut terminate) => break,
+            Some(assignment) = assignments.recv() => {
+                agent.keep(&assignment);
+                agent.take(assignment).await?;
+            }
+            _ = tick.tick() => (),
+        }
+        reports.send_replace(agent.report(reports.borrow().sequence + 1));
+    }
+    agent.stop().await;
+    Ok(())
+}
+
+impl Agent {
+    fn new(arguments: RunArguments, bind: IpAddr, monitor: Monitor) -> Self {
+        let pods = arguments.node.as_ref().map(|_| PodTable::default());
+        let settings = Settings {
+            bind,
+            data_folder: arguments.data_folder.clone(),
+            senders: pods.clone().map_or(Senders::Claimed, Senders::Pods),
+            secrets: match &arguments.secrets_folder {
+                Some(folder) => Secrets::from_folder(folder),
+                None => Secrets::empty(),
+            },
+            workers: arguments.workers.unwrap_or_else(crate::workers_default),
+            monitor: Some(monitor),
+        };
+        Self {
+            arguments,
+            settings,
+            pods,
+            config: watch::Sender::new(None),
+            running: None,
+            pod_logs: None,
+            hash: String::new(),
+            adoption: Adoption::Unspecified,
+            problem: String::new(),
+        }
+    }
+
+    /// Starts to watch the node's pods and to read Secrets, where there is a cluster.
+    async fn join_cluster(&self) -> Result<(), RunError> {
+        let (Some(node), Some(pods)) = (&self.arguments.node, &self.pods) else { return Ok(()) };
+        let client = kube::Client::try_default().await;
+        let client = client.map_err(|error| RunError::Kubernetes(Box::new(error)))?;
+        tokio::spawn(node::watch_pods(client.clone(), node.clone(), pods.clone()));
+        let secrets = self.settings.secrets.clone();
+        tokio::spawn(credentials::keep_fresh(client, self.config.subscribe(), secrets));
+        Ok(())
+    }
+
+    /// Runs another config, or says why not.
+    async fn take(&mut self, assignment: Assigned) -> Result<(), RunError> {
+        let Assigned { hash, config, .. } = assignment;
+        if self.running.is_some() && self.hash == hash {
+            self.adoption = Adoption::Applied;
+            return Ok(());
+        }
+        let adopted = match &self.running {
+            Some(running) => running.adopt(config.clone()).await.map_err(|error| error.to_string()),
+            None => self.start(config.clone()).await?,
+        };
+        match adopted {
+            Ok(()) => {
+                tracing::info!(hash, "config adopted");
+                self.follow(Arc::new(config));
+                self.hash = hash;
+                self.adoption = Adoption::Applied;
+                self.problem.clear();
+            }
+            Err(problem) => {
+                tracing::error!(hash, problem, "config cannot be adopted");
+                self.adoption = Adoption::Failed;
+                self.problem = problem;
+            }
+        }
+        Ok(())
+    }
+
+    /// The inner error is the config's fault, the outer one the machine's.
+    async fn start(&mut self, config: Config) -> Result<Result<(), String>, RunError> {
+        match start(config, self.settings.clone()).await {
+            Ok(running) => self.running = Some(running),
+            Err(error @ StartError::Config(_)) => return Ok(Err(error.to_string())),
+            Err(error) => return Err(RunError::Start(error)),
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells what runs beside the collector.
+    fn follow(&mut self, config: Arc<Config>) {
+        self.config.send_replace(Some(Arc::clone(&config)));
+        match (&self.pod_logs, &self.running) {
+            (Some(pod_logs), _) => drop(pod_logs.config.send_replace(config)),
+            (None, Some(running)) => {
+                let intake = running.intake();
+                self.pod_logs = self.tail(intake, config);
+            }
+            (None, None) => (),
+        }
+    }
+
+    fn tail(&self, intake: Intake, config: Arc<Config>) -> Option<PodLogs> {
+        let (logs_folder, pods) = (self.arguments.pod_logs.clone()?, self.pods.clone()?);
+        let settings = pod_logs::Settings {
+            logs_folder,
+            data_folder: self.arguments.data_folder.clone(),
+            node: self.arguments.node.clone().unwrap_or_default(),
+        };
+        let counts = Arc::<pod_logs::Counts>::default();
+        if let Some(monitor) = &self.settings.monitor {
+            monitor.show_pod_logs(Arc::clone(&counts));
+        }
+        let find = Arc::new(move |folder: &sluice_engine::pod_logs::path::PodFolder| {
+            pods.by_uid(&folder.uid)
+        });
+        let (config, seen) = watch::channel(config);
+        let submit =
+            move |lane: &mut _, body, ack| intake.submit(lane, Signal::Logs, body, Some(ack));
+        let task = tokio::spawn(pod_logs::run(settings, seen, find, submit, counts));
+        Some(PodLogs { config, task })
+    }
+
+    /// What the operator assigned is there after a restart without the operator.
+    fn keep(&self, assignment: &Assigned) {
+        if let Err(error) = boot::keep(&self.arguments.data_folder, &assignment.bytes) {
+            tracing::warn!(%error, "the config cannot be kept in the data folder");
+        }
+    }
+
+    fn report(&self, sequence: u64) -> Report {
+        let mut report = match &self.running {
+            Some(running) => report::report(running, &self.settings.secrets),
+            None => Report::default(),
+        };
+        report.sequence = sequence;
+        report.config_hash.clone_from(&self.hash);
+        report.adoption = self.adoption.into();
+        report.adoption_error.clone_from(&self.problem);
+        report.unknown_peers_total = self.pods.as_ref().map_or(0, PodTable::unknown_peers);
+        report
+    }
+
+    /// Pod logs write their checkpoints once the queues have sent what came from them.
+    async fn stop(self) {
+        let deadline = Duration::from_secs(self.arguments.shutdown_seconds);
+        tracing::info!("stopping");
+        let tailed = self.pod_logs.map(|PodLogs { config, task }| {
+            drop(config);
+            task
+        });
+        let tailed = async {
+            if let Some(task) = tailed
+                && tokio::time::timeout(deadline, task).await.is_err()
+            {
+                tracing::warn!("pod logs did not finish");
+            }
+        };
+        let stopped = async {
+            let Some(running) = self.running else { return };
+            match running.stop(deadline).await.check() {
+                Ok(()) => tracing::info!("stopped, the books balance"),
+                Err(imbalance) => tracing::error!(%imbalance, "stopped, the books do not balance"),
+            }
+        };
+        tokio::join!(tailed, stopped);
+    }
+}
+
+/// Dual-stack where the pod has an IPv6 address.
+fn unspecified(pod: Option<IpAddr>) -> IpAddr {
+    match pod {
+        Some(IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
+
+type Signals = (tokio::signal::unix::Signal, tokio::signal::unix::Signal);
+
+fn signals() -> io::Result<Signals> {
+    use tokio::signal::unix::{SignalKind, signal};
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
+async fn terminated((terminate, interrupt): &mut Signals) {
+    tokio::select! {
+        _ = terminate.recv() => (),
+        _ = interrupt.recv() => (),
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DataFolder(error) => write!(out, "cannot make the data folder: {error}"),
+            Self::Monitor(error) => write!(out, "cannot listen on the metrics port: {error}"),
+            Self::Kubernetes(error) => write!(out, "cannot reach Kubernetes: {error}"),
+            Self::Start(error) => write!(out, "{error}"),
+            Self::Signals(error) => write!(out, "cannot wait for signals: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}

@@ -1,0 +1,26 @@
+//! Moves the telemetry: sockets, files, clocks.
+//!
+//! `receive` → `intake` → `flow` (engine's lanes, queues and books) → `pump` → `send`.
+
+pub mod ack;
+pub mod cluster;
+mod flow;
+pub mod intake;
+mod meter;
+mod metrics;
+mod monitor;
+pub mod pod_logs;
+pub mod pods;
+mod pump;
+mod receive;
+mod running;
+pub mod secrets;
+mod send;
+mod settings;
+mod workers;
+
+pub use monitor::Monitor;
+pub use pump::PumpState;
+pub use running::{AdoptError, Running, StartError, start};
+pub use send::{Failure, FailureReason};
+pub use settings::{Senders, Settings, workers_default};

@@ -1,0 +1,173 @@
+//! The books as Prometheus metrics, made anew for each scrape: there is nothing to keep in step.
+
+use crate::flow::Flow;
+use crate::pod_logs::Counts;
+use crate::pods::PodTable;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use sluice_engine::books::Books;
+use std::sync::atomic::Ordering;
+
+/// # Errors
+/// When the encoder refuses what it is given.
+pub(crate) fn text(
+    flow: &Flow,
+    pods: Option<&PodTable>,
+    logs: Option<&Counts>,
+) -> prometheus::Result<String> {
+    let registry = Registry::new();
+    let books = flow.books();
+    receivers(&registry, &books)?;
+    pipelines(&registry, &books)?;
+    destinations(&registry, &books)?;
+    let queues = gauges(
+        &registry,
+        ("sluice_queue_bytes", "Bytes held, overhead included"),
+        &["pipeline", "destination", "signal"],
+    )?;
+    for (key, state) in flow.pump_states() {
+        let labels = [&*key.pipeline, &*key.destination, key.signal.as_str()];
+        queues.with_label_values(&labels).set(saturated(state.queue_bytes));
+    }
+    let alone = [
+        ("sluice_memory_used_bytes", "Bytes being received or queued", flow.meter.used()),
+        ("sluice_memory_queued_bytes", "Bytes in the queues", flow.meter.queued()),
+        ("sluice_memory_level", "0 normal, 1 soft, 2 hard", flow.level() as u64),
+        (
+            "sluice_unknown_peers",
+            "Connections whose peer was no known pod, since the start",
+            pods.map_or(0, PodTable::unknown_peers),
+        ),
+    ];
+    for (name, help, value) in alone {
+        let gauge = IntGauge::new(name, help)?;
+        gauge.set(saturated(value));
+        registry.register(Box::new(gauge))?;
+    }
+    if let Some(counts) = logs {
+        pod_logs(&registry, counts)?;
+    }
+    TextEncoder::new().encode_to_string(&registry.gather())
+}
+
+fn receivers(registry: &Registry, books: &Books) -> prometheus::Result<()> {
+    let help = "Items that receivers were offered";
+    let received = counters(registry, ("sluice_received_items_total", help), &["signal"])?;
+    let help = "Items that receivers accepted";
+    let accepted = counters(registry, ("sluice_accepted_items_total", help), &["signal"])?;
+    let help = "Items that receivers refused; an unreadable request counts as one";
+    let refused = counters(registry, ("sluice_refused_items_total", help), &["signal", "reason"])?;
+    for (signal, book) in &books.receivers {
+        let signal = signal.as_str();
+        received.with_label_values(&[signal]).inc_by(book.offered);
+        accepted.with_label_values(&[signal]).inc_by(book.accepted);
+        for (reason, items) in &book.refused {
+            refused.with_label_values(&[signal, reason.as_str()]).inc_by(*items);
+        }
+    }
+    Ok(())
+}
+
+fn pipelines(registry: &Registry, books: &Books) -> prometheus::Result<()> {
+    let labels = ["pipeline", "signal"];
+    let with_reason = ["pipeline", "signal", "reason"];
+    let help = "Items that a pipeline took";
+    let accepted = counters(registry, ("sluice_pipeline_accepted_items_total", help), &labels)?;
+    let help = "Copies of items that a pipeline queued, one a destination";
+    let queued = counters(registry, ("sluice_pipeline_queued_items_total", help), &labels)?;
+    let help = "Copies of items that a rule took out of the sample";
+    let sampled_out =
+        counters(registry, ("sluice_pipeline_sampled_out_items_total", help), &with_reason)?;
+    let help = "Copies of items that were dropped before a queue";
+    let dropped = counters(registry, ("sluice_pipeline_dropped_items_total", help), &with_reason)?;
+    for ((pipeline, signal), book) in &books.pipelines {
+        let signal = signal.as_str();
+        accepted.with_label_values(&[pipeline, signal]).inc_by(book.accepted);
+        queued.with_label_values(&[pipeline, signal]).inc_by(book.queued);
+        for (rule, items) in &book.sampled_out {
+            sampled_out.with_label_values(&[pipeline, signal, rule.as_str()]).inc_by(*items);
+        }
+        for (reason, items) in &book.dropped {
+            dropped.with_label_values(&[pipeline, signal, reason.as_str()]).inc_by(*items);
+        }
+    }
+    Ok(())
+}
+
+fn destinations(registry: &Registry, books: &Books) -> prometheus::Result<()> {
+    let labels = ["pipeline", "destination", "signal"];
+    let with_reason = ["pipeline", "destination", "signal", "reason"];
+    let help = "Items that a destination's queue took";
+    let queued = counters(registry, ("sluice_queued_items_total", help), &labels)?;
+    let help = "Items that a destination took";
+    let sent = counters(registry, ("sluice_sent_items_total", help), &labels)?;
+    let help = "Items that a destination's queue lost";
+    let dropped = counters(registry, ("sluice_dropped_items_total", help), &with_reason)?;
+    let held = gauges(registry, ("sluice_held_items", "Items in a destination's queue"), &labels)?;
+    for (key, book) in &books.destinations {
+        let labels = [&*key.pipeline, &*key.destination, key.signal.as_str()];
+        queued.with_label_values(&labels).inc_by(book.queued);
+        sent.with_label_values(&labels).inc_by(book.sent);
+        held.with_label_values(&labels).set(saturated(book.held));
+        for (reason, items) in &book.dropped {
+            let [pipeline, destination, signal] = labels;
+            let labels = [pipeline, destination, signal, reason.as_str()];
+            dropped.with_label_values(&labels).inc_by(*items);
+        }
+    }
+    Ok(())
+}
+
+fn pod_logs(registry: &Registry, counts: &Counts) -> prometheus::Result<()> {
+    let counters = [
+        ("read_bytes", "Bytes of log lines that were taken", &counts.read_bytes),
+        ("records", "Log records that were read", &counts.records),
+        ("cut_records", "Records longer than the most", &counts.cut_records),
+        ("cut_bytes", "Bytes cut off from such records", &counts.cut_bytes),
+        ("lossy_records", "Records that were not UTF-8", &counts.lossy_records),
+        ("foreign_records", "Lines that are not in the CRI format", &counts.foreign_records),
+        ("refused_batches", "Batches that were refused and read again", &counts.refused_batches),
+        ("rejected_records", "Records refused for good", &counts.rejected_records),
+        ("truncated_files", "Files that shrank or were written anew", &counts.truncated_files),
+        ("failed_reads", "Reads that failed", &counts.failed_reads),
+        ("failed_saves", "Checkpoints that could not be written", &counts.failed_saves),
+    ];
+    for (name, help, count) in counters {
+        let counter = IntCounter::new(format!("sluice_pod_logs_{name}_total"), help)?;
+        counter.inc_by(count.load(Ordering::Relaxed));
+        registry.register(Box::new(counter))?;
+    }
+    let gauges = [
+        ("files", "Log files followed", &counts.files),
+        ("ignored", "Links, pipes and strange names", &counts.ignored),
+    ];
+    for (name, help, count) in gauges {
+        let gauge = IntGauge::new(format!("sluice_pod_logs_{name}"), help)?;
+        gauge.set(saturated(count.load(Ordering::Relaxed)));
+        registry.register(Box::new(gauge))?;
+    }
+    Ok(())
+}
+
+fn counters(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+fn gauges(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    labels: &[&str],
+) -> prometheus::Result<IntGaugeVec> {
+    let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+fn saturated(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,29 @@
+//! A refusal in the words of the OTLP specification.
+
+use crate::intake::Refusal;
+use ::http::StatusCode;
+use sluice_engine::books::Refused;
+use sluice_wire::response::Status;
+
+/// The gRPC status, with a delay where the sender should come back.
+pub(super) fn status(refusal: &Refusal) -> Status {
+    let code = match refusal.reason {
+        Refused::Malformed => 3,
+        Refused::TimedOut => 4,
+        Refused::TooLarge => 8,
+        Refused::Unsupported => 12,
+        Refused::MemoryLimiter | Refused::QueueFull | Refused::ShuttingDown => 14,
+    };
+    Status { code, message: refusal.message.clone(), retry_delay: refusal.retry_after }
+}
+
+pub(super) fn http_status(refusal: &Refusal) -> StatusCode {
+    match refusal.reason {
+        Refused::Malformed => StatusCode::BAD_REQUEST,
+        Refused::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Refused::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Refused::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+        Refused::MemoryLimiter | Refused::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}

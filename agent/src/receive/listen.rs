@@ -1,0 +1,120 @@
+//! Listening sockets: accepts, finds out who connects, and hands the connection to a worker.
+
+use super::{Session, grpc, http};
+use crate::intake::Intake;
+use crate::settings::Senders;
+use crate::workers::Workers;
+use sluice_engine::config::Protocol;
+use sluice_engine::sender::Sender;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+/// Connections of one collector; more are closed at once.
+const CONNECTIONS_MAX: usize = 4096;
+/// After an accept that failed, such as for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What every connection needs.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) intake: Intake,
+    pub(crate) senders: Senders,
+    pub(crate) workers: Workers,
+    /// Turns true at the shutdown: connections finish what they have and close.
+    pub(crate) closing: watch::Receiver<bool>,
+    /// Held by each connection: who waits for the other end learns when all are gone.
+    pub(crate) open: mpsc::Sender<()>,
+}
+
+/// A socket that is listened on. Dropping it ends the listening, not the connections.
+pub(crate) struct Listener {
+    /// As configured; 0 lets the system choose.
+    pub(crate) port: u16,
+    pub(crate) address: SocketAddr,
+    _listening: mpsc::Sender<()>,
+}
+
+/// # Errors
+/// When the address is taken or not ours.
+pub(crate) async fn bind(
+    address: IpAddr,
+    port: u16,
+    protocol: Protocol,
+    door: Door,
+) -> io::Result<Listener> {
+    let socket = TcpListener::bind((address, port)).await?;
+    let bound = socket.local_addr()?;
+    let socket = socket.into_std()?;
+    let (listening, ended) = mpsc::channel(1);
+    let workers = door.workers.clone();
+    workers.run(0, accept(socket, protocol, door, ended)).await;
+    Ok(Listener { port, address: bound, _listening: listening })
+}
+
+async fn accept(
+    socket: std::net::TcpListener,
+    protocol: Protocol,
+    mut door: Door,
+    mut ended: mpsc::Receiver<()>,
+) {
+    let socket = match TcpListener::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen");
+            return;
+        }
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            _ = ended.recv() => return,
+            _ = door.closing.wait_for(|closing| *closing) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => hand_over(stream, peer, protocol, &door),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn hand_over(stream: TcpStream, peer: SocketAddr, protocol: Protocol, door: &Door) {
+    if CONNECTIONS_MAX <= door.workers.connections() {
+        tracing::warn!(%peer, "too many connections");
+        return;
+    }
+    let Ok(stream) = stream.into_std() else { return };
+    let held = door.clone();
+    // A worker that is too busy to take it closes it: the peer tries again.
+    let _ = door.workers.run_connection(serve(stream, peer, protocol, held));
+}
+
+async fn serve(stream: std::net::TcpStream, peer: SocketAddr, protocol: Protocol, door: Door) {
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    // Only latency is at stake.
+    let _ = stream.set_nodelay(true);
+    let sender = match &door.senders {
+        Senders::Claimed => Sender::Claimed,
+        Senders::Pods(table) => table.resolve(peer.ip()).await,
+    };
+    let receivers = door.intake.config().borrow().receivers.clone();
+    let age_max = Duration::from_millis(receivers.grpc_connection_age_max_ms);
+    match protocol {
+        Protocol::Grpc => {
+            let bytes_max = receivers.grpc_message_bytes_max;
+            let session = Arc::new(Session::new(door.intake.clone(), sender, bytes_max));
+            grpc::serve(stream, session, age_max, door.closing.clone()).await;
+        }
+        Protocol::Http => {
+            let bytes_max = receivers.http_body_bytes_max;
+            let session = Arc::new(Session::new(door.intake.clone(), sender, bytes_max));
+            http::serve(stream, session, age_max, door.closing.clone()).await;
+        }
+    }
+}

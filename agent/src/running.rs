@@ -1,0 +1,289 @@
+//! A collector at work: started from a config, given others, stopped without losing what it holds.
+
+use crate::flow::Flow;
+use crate::intake::Intake;
+use crate::monitor::Monitor;
+use crate::pump::{self, Pump, PumpState};
+use crate::receive::{Door, Listener, bind};
+use crate::send::{Ends, Files};
+use crate::settings::{Senders, Settings};
+use crate::workers::Workers;
+use sluice_engine::books::{Books, QueueKey};
+use sluice_engine::config::{Config, Protocol};
+use sluice_engine::limiter::Level;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Of the shutdown's deadline, the part that connections have to finish.
+const CONNECTIONS_SHARE: u32 = 4;
+
+#[derive(Debug)]
+pub enum StartError {
+    /// The config cannot be run; the text says why.
+    Config(String),
+    Bind {
+        port: u16,
+        source: io::Error,
+    },
+    Thread(io::Error),
+}
+
+/// The config that ran before runs on.
+#[derive(Debug)]
+pub enum AdoptError {
+    Config(String),
+    Bind { port: u16, source: io::Error },
+}
+
+pub struct Running {
+    bind: IpAddr,
+    intake: Intake,
+    flow: Arc<Flow>,
+    workers: Workers,
+    threads: Vec<JoinHandle<()>>,
+    door: Door,
+    listeners: Mutex<Listeners>,
+    monitor: Monitor,
+    turns: AtomicUsize,
+    closing: watch::Sender<bool>,
+    abandon: watch::Sender<bool>,
+    /// Ends when no connection is left.
+    connections: mpsc::Receiver<()>,
+    /// Held by each pump.
+    pumping: mpsc::Sender<()>,
+    /// Ends when no pump is left.
+    pumps: mpsc::Receiver<()>,
+}
+
+struct Listeners {
+    grpc: Listener,
+    http: Listener,
+}
+
+/// # Errors
+/// When the config cannot be run, a port is taken or a thread cannot be made.
+pub async fn start(config: Config, settings: Settings) -> Result<Running, StartError> {
+    let ends = Ends { secrets: settings.secrets.clone(), files: Files::new(&settings.data_folder) };
+    let (flow, added) = Flow::new(config.clone(), ends).map_err(StartError::Config)?;
+    let (workers, threads) = Workers::start(settings.workers).map_err(StartError::Thread)?;
+    let intake = Intake::new(Arc::clone(&flow));
+    let (closing, closing_seen) = watch::channel(false);
+    let (open, connections) = mpsc::channel(1);
+    let (pumping, pumps) = mpsc::channel(1);
+    let door = Door {
+        intake: intake.clone(),
+        senders: settings.senders.clone(),
+        workers: workers.clone(),
+        closing: closing_seen,
+        open,
+    };
+    let failed = |port| move |source| StartError::Bind { port, source };
+    let monitor = match settings.monitor {
+        Some(monitor) => monitor,
+        None => Monitor::bind(settings.bind, config.metrics_port)
+            .await
+            .map_err(failed(config.metrics_port))?,
+    };
+    let (grpc_port, http_port) = (config.receivers.grpc_port, config.receivers.http_port);
+    let grpc = bind(settings.bind, grpc_port, Protocol::Grpc, door.clone());
+    let grpc = grpc.await.map_err(failed(grpc_port))?;
+    let http = bind(settings.bind, http_port, Protocol::Http, door.clone());
+    let http = http.await.map_err(failed(http_port))?;
+    let running = Running {
+        bind: settings.bind,
+        intake,
+        flow,
+        workers,
+        threads,
+        door,
+        listeners: Mutex::new(Listeners { grpc, http }),
+        monitor,
+        turns: AtomicUsize::new(0),
+        closing,
+        abandon: watch::Sender::new(false),
+        connections,
+        pumping,
+        pumps,
+    };
+    running.pump(added).await;
+    running.workers.run(0, watch_memory(Arc::clone(&running.flow))).await;
+    let pods = match settings.senders {
+        Senders::Claimed => None,
+        Senders::Pods(pods) => Some(pods),
+    };
+    running.monitor.show(Arc::clone(&running.flow), pods);
+    Ok(running)
+}
+
+impl Running {
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.listeners().grpc.address
+    }
+
+    pub fn http_address(&self) -> SocketAddr {
+        self.listeners().http.address
+    }
+
+    /// Where `/metrics`, `/healthz` and `/readyz` are.
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.monitor.address()
+    }
+
+    /// The way in for sources other than the OTLP receivers.
+    pub fn intake(&self) -> Intake {
+        self.intake.clone()
+    }
+
+    /// Runs another config; what is buffered stays or drains, connections live on.
+    ///
+    /// # Errors
+    /// When it cannot be run or a new port is taken: then the one before runs on.
+    pub async fn adopt(&self, config: Config) -> Result<(), AdoptError> {
+        let receivers = config.receivers.clone();
+        let grpc = self.rebind(Protocol::Grpc, receivers.grpc_port).await?;
+        let http = self.rebind(Protocol::Http, receivers.http_port).await?;
+        let added = self.flow.adopt(config).map_err(AdoptError::Config)?;
+        self.pump(added).await;
+        let mut listeners = self.listeners();
+        if let Some(grpc) = grpc {
+            listeners.grpc = grpc;
+        }
+        if let Some(http) = http {
+            listeners.http = http;
+        }
+        Ok(())
+    }
+
+    /// Where every item went so far.
+    pub fn books(&self) -> Books {
+        self.flow.books()
+    }
+
+    pub fn memory_level(&self) -> Level {
+        self.flow.level()
+    }
+
+    /// How each queue of the config that runs fares.
+    pub fn queues(&self) -> BTreeMap<QueueKey, PumpState> {
+        self.flow.pump_states()
+    }
+
+    /// Closes the inputs and sends what is held, until the deadline; what is left then is counted
+    /// as `dropped{shutdown}`. The books returned are final: nothing is held any more.
+    pub async fn stop(mut self, deadline: Duration) -> Books {
+        let end = tokio::time::Instant::now() + deadline;
+        self.monitor.set_unready(Some("shutting down"));
+        self.closing.send_replace(true);
+        let Door { open, workers, .. } = self.door;
+        drop(open);
+        drop(workers);
+        let finished = tokio::time::timeout(deadline / CONNECTIONS_SHARE, self.connections.recv());
+        if finished.await.is_err() {
+            tracing::warn!("connections are still open at the shutdown");
+        }
+        self.flow.close();
+        drop(self.pumping);
+        if tokio::time::timeout_at(end, self.pumps.recv()).await.is_err() {
+            self.abandon.send_replace(true);
+            self.pumps.recv().await;
+        }
+        let books = self.flow.books();
+        drop(self.workers);
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        });
+        // A thread ends once it dropped its tasks; none of them waits for anything else.
+        if tokio::time::timeout(Duration::from_secs(5), joined).await.is_err() {
+            tracing::warn!("worker threads are slow to end");
+        }
+        books
+    }
+
+    async fn pump(&self, added: Vec<Arc<Pump>>) {
+        for pump in added {
+            let held = self.pumping.clone();
+            let running = pump::run(pump, Arc::clone(&self.flow), self.abandon.subscribe());
+            let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+            let job = async move {
+                running.await;
+                drop(held);
+            };
+            self.workers.run(turn, job).await;
+        }
+    }
+
+    async fn rebind(&self, protocol: Protocol, port: u16) -> Result<Option<Listener>, AdoptError> {
+        let bound = {
+            let listeners = self.listeners();
+            let listener = match protocol {
+                Protocol::Grpc => &listeners.grpc,
+                Protocol::Http => &listeners.http,
+            };
+            listener.port
+        };
+        if bound == port {
+            return Ok(None);
+        }
+        let listener = bind(self.bind, port, protocol, self.door.clone()).await;
+        listener.map(Some).map_err(|source| AdoptError::Bind { port, source })
+    }
+
+    fn listeners(&self) -> std::sync::MutexGuard<'_, Listeners> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends with the worker that runs it.
+async fn watch_memory(flow: Arc<Flow>) {
+    let config = flow.config();
+    loop {
+        let interval = config.borrow().limiter.check_interval_ms.max(10);
+        tokio::time::sleep(Duration::from_millis(interval)).await;
+        flow.check_memory();
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(problem) => write!(out, "the config cannot be run: {problem}"),
+            Self::Bind { port, .. } => write!(out, "cannot listen on port {port}"),
+            Self::Thread(_) => write!(out, "cannot start a worker thread"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(_) => None,
+            Self::Bind { source, .. } | Self::Thread(source) => Some(source),
+        }
+    }
+}
+
+impl fmt::Display for AdoptError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(problem) => write!(out, "the config cannot be run: {problem}"),
+            Self::Bind { port, .. } => write!(out, "cannot listen on port {port}"),
+        }
+    }
+}
+
+impl std::error::Error for AdoptError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(_) => None,
+            Self::Bind { source, .. } => Some(source),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Where agents take telemetry.
+
+use crate::duration::{self, Duration};
+use crate::quantity::{self, Size};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Receivers {
+    /// OTLP, on a Service that leads to the agent of the sender's own node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpReceivers>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OtlpReceivers {
+    /// OTLP over gRPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<GrpcReceiver>,
+    /// OTLP over HTTP: protobuf and JSON, plain, gzip or zstd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpReceiver>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GrpcReceiver {
+    /// Port. Agents run without root, so ports below 1024 are not to be had.
+    #[schemars(range(min = 1024, max = 65535))]
+    pub port: i32,
+    /// Larger messages are refused (bytes before decompression and after).
+    #[schemars(extend("x-kubernetes-validations" = quantity::between("1Mi", "64Mi")))]
+    pub max_message_size: Size,
+    /// Connections are closed gracefully at this age, so that clients find a new agent.
+    #[schemars(extend("x-kubernetes-validations" = duration::between("30s", "1h")))]
+    pub max_connection_age: Duration,
+}
+
+impl Default for GrpcReceiver {
+    fn default() -> Self {
+        Self {
+            port: 4317,
+            max_message_size: Size::from_mebibytes(16),
+            max_connection_age: Duration::from_secs(120),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpReceiver {
+    /// Port. Agents run without root, so ports below 1024 are not to be had.
+    #[schemars(range(min = 1024, max = 65535))]
+    pub port: i32,
+    /// Larger bodies are refused (bytes before decompression and after).
+    #[schemars(extend("x-kubernetes-validations" = quantity::between("1Mi", "64Mi")))]
+    pub max_body_size: Size,
+}
+
+impl Default for HttpReceiver {
+    fn default() -> Self {
+        Self { port: 4318, max_body_size: Size::from_mebibytes(16) }
+    }
+}

@@ -1,0 +1,174 @@
+//! Nothing is lost while a part of Sluice is away, restarts or changes.
+
+use crate::kubectl::{apply, get, kubectl, run, wait_for};
+use crate::stage::{SYSTEM, Stage};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+const AGENTS: &str = "app.kubernetes.io/name=sluice-agent";
+
+pub(crate) fn an_operator_away_for_30_s_changes_nothing(stage: &Stage) -> Result<()> {
+    let namespace = &stage.namespace;
+    let destination = stage.destination(namespace)?;
+    stage.pipeline(namespace)?;
+    let before = identities()?;
+    let app = stage
+        .sender(namespace, "away")
+        .with("--signals=traces,metrics,logs")
+        .with("--count=700")
+        .with("--pause-ms=1000");
+    kubectl(&["-n", SYSTEM, "scale", "deployment/sluice-operator", "--replicas=0"])?;
+    wait_for("the operator's end", Duration::from_secs(45), || {
+        let pods = get(&["-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=sluice"])?;
+        let left = pods["items"].as_array().map_or(0, Vec::len);
+        ensure!(left == 0, "{left} operator pods left");
+        Ok(())
+    })?;
+    app.start()?;
+    // 35 rounds of one second each.
+    app.finish()?;
+    let after = identities();
+    kubectl(&["-n", SYSTEM, "scale", "deployment/sluice-operator", "--replicas=2"])?;
+    kubectl(&["-n", SYSTEM, "rollout", "status", "deployment/sluice-operator", "--timeout=60s"])?;
+    for signal in ["traces", "metrics", "logs"] {
+        destination.wait_for_ids(signal, "away", &app.ids(700))?;
+    }
+    ensure!(before == after?, "agents were restarted while the operator was away");
+    Ok(())
+}
+
+/// Uid and restarts of each agent.
+fn identities() -> Result<BTreeSet<(String, u64)>> {
+    let pods = get(&["-n", SYSTEM, "pods", "-l", AGENTS])?;
+    let pods = pods["items"].as_array().context("no list")?;
+    Ok(pods
+        .iter()
+        .map(|pod| {
+            let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+            (uid, pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0))
+        })
+        .collect())
+}
+
+pub(crate) fn an_agent_killed_loses_no_log_line(stage: &Stage) -> Result<()> {
+    let namespace = &stage.namespace;
+    let destination = stage.destination(namespace)?;
+    stage.pipeline(namespace)?;
+    let app = stage
+        .sender(namespace, "lines")
+        .with("--signals=stdout")
+        .with("--count=3000")
+        .with("--per-request=100")
+        .with("--pause-ms=200");
+    app.start()?;
+    wait_for("the first lines", Duration::from_secs(30), || {
+        ensure!(destination.arrivals("logs", "lines")?.len() > 500, "not yet 500 lines");
+        Ok(())
+    })?;
+    let before = identities()?;
+    run("pkill", &["-KILL", "-x", "sluice-agent"], "")?;
+    wait_for("the restarted agent", Duration::from_secs(60), || {
+        ensure!(identities()? != before, "not restarted yet");
+        Ok(())
+    })?;
+    app.finish()?;
+    let arrivals = destination.wait_for_ids("logs", "lines", &app.ids(3000))?;
+    let doubled = arrivals.values().filter(|times| **times > 1).count();
+    let thrice = arrivals.values().filter(|times| **times > 2).count();
+    // A batch of a file holds at most what one read of it held.
+    ensure!(thrice == 0 && doubled <= 2000, "{doubled} lines twice, {thrice} more often");
+    Ok(())
+}
+
+pub(crate) fn a_config_change_under_load_loses_nothing(stage: &Stage) -> Result<()> {
+    let namespace = &stage.namespace;
+    let destination = stage.destination(namespace)?;
+    stage.pipeline(namespace)?;
+    let app = stage
+        .sender(namespace, "change")
+        .with("--signals=traces,metrics,logs")
+        .with("--count=800")
+        .with("--pause-ms=100");
+    app.start()?;
+    for version in 1..=3 {
+        apply_version(namespace, version)?;
+        stage.ready(namespace, "telemetrypipeline/all")?;
+    }
+    app.finish()?;
+    for signal in ["traces", "metrics", "logs"] {
+        destination.wait_for_ids(signal, "change", &app.ids(800))?;
+    }
+    let probe = stage.sender(namespace, "after").with("--signals=traces");
+    probe.start()?;
+    probe.finish()?;
+    destination.wait_for_ids("traces", "after", &probe.ids(100))?;
+    let values = destination.resource_values("traces", "after", "e2e.version")?;
+    ensure!(values == ["3".to_owned()].into(), "the last change does not run: {values:?}");
+    Ok(())
+}
+
+fn apply_version(namespace: &str, version: u32) -> Result<String> {
+    let patch = format!(
+        r#"{{"spec":{{"enrich":{{"resourceAttributes":{{"e2e.version":"{version}"}}}}}}}}"#
+    );
+    kubectl(&["-n", namespace, "patch", "tp", "all", "--type=merge", "-p", &patch])
+}
+
+pub(crate) fn a_rolling_update_under_load_loses_nothing(stage: &Stage) -> Result<()> {
+    let namespace = &stage.namespace;
+    let destination = stage.destination(namespace)?;
+    stage.pipeline(namespace)?;
+    let before = identities()?;
+    let app = stage
+        .sender(namespace, "rolling")
+        .with("--signals=traces,metrics,logs")
+        .with("--count=2000")
+        .with("--pause-ms=100");
+    app.start()?;
+    apply(&fleet("{metadata: {annotations: {e2e: rolled}}}"))?;
+    wait_for("the new agent", Duration::from_secs(60), || {
+        let now = identities()?;
+        ensure!(now.len() == 1 && now.is_disjoint(&before), "still rolling: {now:?}");
+        Ok(())
+    })?;
+    app.finish()?;
+    for signal in ["traces", "metrics", "logs"] {
+        destination.wait_for_ids(signal, "rolling", &app.ids(2000))?;
+    }
+    Ok(())
+}
+
+/// The fleet of the claims, with a patch of its agents' pods.
+fn fleet(patch: &str) -> String {
+    format!(
+        r"
+apiVersion: sluice.dev/v1alpha1
+kind: Collector
+metadata: {{name: default}}
+spec:
+  clusterName: e2e
+  batch: {{timeout: 200ms}}
+  agent: {{podTemplatePatch: {patch}}}
+"
+    )
+}
+
+pub(crate) fn the_agent_writes_its_checkpoint_as_uid_65532(stage: &Stage) -> Result<()> {
+    let namespace = &stage.namespace;
+    stage.destination(namespace)?;
+    stage.pipeline(namespace)?;
+    let app = stage.sender(namespace, "checkpoint").with("--signals=stdout");
+    app.start()?;
+    app.finish()?;
+    wait_for("the checkpoint", Duration::from_secs(30), || {
+        let checkpoint = std::path::Path::new("/var/lib/sluice").join("checkpoints.json");
+        let text = fs::read_to_string(&checkpoint)?;
+        serde_json::from_str::<Value>(&text).context("the checkpoint is no JSON")?;
+        let owner = run("stat", &["--format=%u", &checkpoint.to_string_lossy()], "")?;
+        ensure!(owner.trim() == "65532", "the checkpoint belongs to uid {owner}");
+        Ok(())
+    })
+}

@@ -1,0 +1,77 @@
+//! Who sent what is the word of Kubernetes, not of the sender.
+
+use crate::kubectl::apply;
+use crate::stage::{SYSTEM, Stage};
+use anyhow::{Result, ensure};
+
+pub(crate) fn forged_attributes_are_overwritten(stage: &Stage) -> Result<()> {
+    let honest = stage.namespace.clone();
+    let forger = format!("{honest}-forger");
+    stage.add_namespace(&forger)?;
+    let (at_honest, at_forger) = (stage.destination(&honest)?, stage.destination(&forger)?);
+    stage.pipeline(&honest)?;
+    stage.pipeline(&forger)?;
+    let app = stage
+        .sender(&forger, "forger")
+        .with("--signals=traces,metrics,logs")
+        .with(&format!("--claim=k8s.namespace.name={honest}"))
+        .with("--claim=k8s.pod.name=somebody-else")
+        .with("--claim=k8s.namespace.name=twice");
+    app.start()?;
+    app.finish()?;
+    for signal in ["traces", "metrics", "logs"] {
+        at_forger.wait_for_ids(signal, "forger", &app.ids(100))?;
+        let namespaces = at_forger.resource_values(signal, "forger", "k8s.namespace.name")?;
+        ensure!(namespaces == [forger.clone()].into(), "{signal}: namespace is {namespaces:?}");
+        let pods = at_forger.resource_values(signal, "forger", "k8s.pod.name")?;
+        ensure!(pods == ["forger".to_owned()].into(), "{signal}: pod is {pods:?}");
+        let leaked = at_honest.arrivals(signal, "forger")?;
+        ensure!(leaked.is_empty(), "{signal} reached the other namespace: {leaked:?}");
+    }
+    Ok(())
+}
+
+pub(crate) fn an_unknown_sender_is_marked(stage: &Stage) -> Result<()> {
+    let namespace = &stage.namespace;
+    let destination = stage.destination(namespace)?;
+    apply(&format!(
+        r"
+apiVersion: sluice.dev/v1alpha1
+kind: Destination
+metadata: {{name: unknown, namespace: {SYSTEM}}}
+spec:
+  type: OTLP
+  otlp: {{endpoint: 'otelcol.{namespace}:4317', protocol: GRPC}}
+  tls: {{mode: Plaintext}}
+---
+apiVersion: sluice.dev/v1alpha1
+kind: TelemetryPipeline
+metadata: {{name: unknown, namespace: {SYSTEM}}}
+spec:
+  namespaceSelector: {{}}
+  sources: {{otlp: {{enabled: true}}}}
+  traces: {{destinationRefs: [{{name: unknown}}]}}
+"
+    ))?;
+    stage.ready(SYSTEM, "telemetrypipeline/unknown")?;
+    let app = stage
+        .sender(namespace, "hostnet")
+        .on_host_network()
+        .with("--signals=traces")
+        .with("--claim=k8s.namespace.name=shop");
+    app.start()?;
+    app.finish()?;
+    destination.wait_for_ids("traces", "hostnet", &app.ids(100))?;
+    let claimed = destination.resource_values("traces", "hostnet", "k8s.namespace.name")?;
+    ensure!(claimed == ["(absent)".to_owned()].into(), "the claim survived: {claimed:?}");
+    let mark = destination.resource_values("traces", "hostnet", "sluice.sender")?;
+    ensure!(mark == ["unknown".to_owned()].into(), "not marked: {mark:?}");
+    crate::kubectl::kubectl(&[
+        "-n",
+        SYSTEM,
+        "delete",
+        "telemetrypipeline/unknown",
+        "destination/unknown",
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The chart grants exactly what is used: the API server's audit log of the whole run against the
+//! rules of the chart, in both directions. So this comes after all claims that use anything.
+
+use crate::kubectl::get;
+use crate::stage::{SYSTEM, Stage};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+const ACCOUNTS: &[&str] = &["sluice-operator", "sluice-agent"];
+
+/// One verb that a rule allows an account.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Grant {
+    account: String,
+    group: String,
+    resource: String,
+    verb: String,
+    /// Absent: in every namespace, and outside them.
+    namespace: Option<String>,
+    /// Empty: of every name.
+    names: BTreeSet<String>,
+}
+
+/// One verb that an account used.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Use {
+    account: String,
+    group: String,
+    resource: String,
+    verb: String,
+    namespace: String,
+    name: String,
+}
+
+pub(crate) fn the_verbs_used_equal_the_chart_s_rules(_: &Stage) -> Result<()> {
+    let (grants, uses) = (grants()?, uses()?);
+    for account in ACCOUNTS {
+        let acted = uses.iter().any(|used| used.account == *account);
+        ensure!(acted, "{account} did nothing: is the audit log of this run?");
+    }
+    let forbidden: Vec<String> = uses
+        .iter()
+        .filter(|used| !is_granted_by_an_owner(used))
+        .filter(|used| !grants.iter().any(|grant| grant.covers(used)))
+        .map(|used| format!("used without a rule: {used:?}"))
+        .collect();
+    let idle: Vec<String> = grants
+        .iter()
+        .filter(|grant| !uses.iter().any(|used| grant.covers(used)))
+        .map(|grant| format!("a rule that is not used: {grant:?}"))
+        .collect();
+    let differences = [forbidden, idle].concat();
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    Ok(())
+}
+
+impl Grant {
+    fn covers(&self, used: &Use) -> bool {
+        self.account == used.account
+            && self.group == used.group
+            && self.resource == used.resource
+            && self.verb == used.verb
+            && self.namespace.as_ref().is_none_or(|namespace| *namespace == used.namespace)
+            && (self.names.is_empty() || self.names.contains(&used.name))
+    }
+}
+
+/// Secrets of other namespaces: their owners let agents read them, or do not.
+fn is_granted_by_an_owner(used: &Use) -> bool {
+    used.account == "sluice-agent"
+        && used.resource == "secrets"
+        && used.verb == "get"
+        && used.namespace != SYSTEM
+}
+
+/// What the chart's bindings give to its two accounts.
+fn grants() -> Result<BTreeSet<Grant>> {
+    let chart = ["-A", "-l", "app.kubernetes.io/part-of=sluice"];
+    let roles = get(&[&["clusterroles,roles"], &chart[..]].concat())?;
+    let bindings = get(&[&["clusterrolebindings,rolebindings"], &chart[..]].concat())?;
+    let mut grants = BTreeSet::new();
+    for binding in items(&bindings) {
+        let role = items(&roles)
+            .find(|role| {
+                role["kind"] == binding["roleRef"]["kind"]
+                    && role["metadata"]["name"] == binding["roleRef"]["name"]
+                    && (role["kind"] == "ClusterRole"
+                        || role["metadata"]["namespace"] == binding["metadata"]["namespace"])
+            })
+            .with_context(|| format!("no role for {}", binding["metadata"]["name"]))?;
+        let (account, namespace) =
+            (&binding["subjects"][0]["name"], &binding["metadata"]["namespace"]);
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            add(&mut grants, account.as_str().context("nobody is bound")?, namespace, rule);
+        }
+    }
+    Ok(grants)
+}
+
+fn add(grants: &mut BTreeSet<Grant>, account: &str, namespace: &Value, rule: &Value) {
+    for group in strings(&rule["apiGroups"]) {
+        for resource in strings(&rule["resources"]) {
+            grants.extend(strings(&rule["verbs"]).map(|verb| Grant {
+                account: account.to_owned(),
+                group: group.clone(),
+                resource: resource.clone(),
+                verb,
+                namespace: namespace.as_str().map(str::to_owned),
+                names: strings(&rule["resourceNames"]).collect(),
+            }));
+        }
+    }
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
+}
+
+fn strings(list: &Value) -> impl Iterator<Item = String> {
+    list.as_array().into_iter().flatten().filter_map(|text| Some(text.as_str()?.to_owned()))
+}
+
+/// What the two accounts asked the API server for, from its audit log.
+fn uses() -> Result<BTreeSet<Use>> {
+    let path = std::env::var("SLUICE_AUDIT_LOG").context("SLUICE_AUDIT_LOG is not set")?;
+    let file = File::open(&path).with_context(|| format!("open {path}"))?;
+    let prefix = format!("system:serviceaccount:{SYSTEM}:");
+    let mut uses = BTreeSet::new();
+    for line in BufReader::new(file).lines() {
+        let line = line?;
+        if !line.contains(&prefix) {
+            continue;
+        }
+        let event: Value = serde_json::from_str(&line).context("the audit log is no JSON")?;
+        let user = event["user"]["username"].as_str().unwrap_or_default();
+        let object = &event["objectRef"];
+        let account = user.strip_prefix(&prefix).filter(|account| ACCOUNTS.contains(account));
+        let Some(account) = account.filter(|_| object.is_object()) else { continue };
+        let used = use_of(account, object, event["verb"].as_str().unwrap_or_default());
+        // An apply that creates is asked for both verbs.
+        if used.verb == "patch" && event["responseStatus"]["code"] == 201 {
+            uses.insert(Use { verb: "create".to_owned(), ..use_of(account, object, "") });
+        }
+        uses.insert(used);
+    }
+    Ok(uses)
+}
+
+fn use_of(account: &str, object: &Value, verb: &str) -> Use {
+    let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
+    let resource = match object["subresource"].as_str() {
+        Some(subresource) => format!("{}/{subresource}", text("resource")),
+        None => text("resource"),
+    };
+    Use {
+        account: account.to_owned(),
+        group: text("apiGroup"),
+        resource,
+        verb: verb.to_owned(),
+        namespace: text("namespace"),
+        name: text("name"),
+    }
+}

@@ -1,0 +1,166 @@
+//! The destination of a claim: a real OTel Collector whose file exporter keeps what arrives.
+
+use crate::kubectl::{apply, kubectl, wait_for};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) struct Destination {
+    folder: PathBuf,
+}
+
+impl Destination {
+    pub(crate) fn start(namespace: &str, folder: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))?;
+        apply(
+            &MANIFEST.replace("NAMESPACE", namespace).replace("FOLDER", &folder.to_string_lossy()),
+        )?;
+        kubectl(&[
+            "-n",
+            namespace,
+            "wait",
+            "--for=condition=Ready",
+            "pod/otelcol",
+            "--timeout=60s",
+        ])?;
+        Ok(Self { folder })
+    }
+
+    /// What has arrived of a signal: each line is an export request in OTLP JSON.
+    pub(crate) fn requests(&self, signal: &str) -> Result<Vec<Value>> {
+        let file = self.folder.join(format!("{signal}.json"));
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        // The last line may still be being written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// How often each id with this prefix has arrived as a signal.
+    pub(crate) fn arrivals(&self, signal: &str, prefix: &str) -> Result<BTreeMap<String, usize>> {
+        let mut arrivals = BTreeMap::new();
+        let needle = format!("{prefix}-");
+        for request in self.requests(signal)? {
+            let text = request.to_string();
+            for (start, _) in text.match_indices(&needle) {
+                let digits = &text[start + needle.len()..];
+                let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+                *arrivals.entry(format!("{needle}{}", &digits[..end])).or_default() += 1;
+            }
+        }
+        Ok(arrivals)
+    }
+
+    /// Waits until the set of ids that arrived is exactly `wanted`.
+    pub(crate) fn wait_for_ids(
+        &self,
+        signal: &str,
+        prefix: &str,
+        wanted: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, usize>> {
+        wait_for(&format!("{signal} of {prefix}"), Duration::from_secs(60), || {
+            let arrivals = self.arrivals(signal, prefix)?;
+            let missing: Vec<_> = wanted.iter().filter(|id| !arrivals.contains_key(*id)).collect();
+            let foreign = arrivals.keys().filter(|id| !wanted.contains(*id)).count();
+            if !missing.is_empty() || foreign > 0 {
+                let some = &missing[..missing.len().min(5)];
+                bail!(
+                    "{} of {} missing, such as {some:?}; {foreign} foreign",
+                    missing.len(),
+                    wanted.len()
+                );
+            }
+            Ok(arrivals)
+        })
+    }
+
+    /// The values of a resource attribute over the resources that hold an item of `prefix`.
+    pub(crate) fn resource_values(
+        &self,
+        signal: &str,
+        prefix: &str,
+        key: &str,
+    ) -> Result<BTreeSet<String>> {
+        let member =
+            format!("resource{}", if signal == "traces" { "Spans".into() } else { upper(signal) });
+        let mut values = BTreeSet::new();
+        for request in self.requests(signal)? {
+            for block in request[&member].as_array().into_iter().flatten() {
+                if !block.to_string().contains(&format!("{prefix}-")) {
+                    continue;
+                }
+                let attributes = block["resource"]["attributes"].as_array();
+                let found = attributes
+                    .into_iter()
+                    .flatten()
+                    .filter(|attribute| attribute["key"] == key)
+                    .map(|attribute| text_of(&attribute["value"]));
+                let before = values.len();
+                values.extend(found);
+                if values.len() == before && values.is_empty() {
+                    values.insert("(absent)".to_owned());
+                }
+            }
+        }
+        Ok(values)
+    }
+}
+
+fn upper(signal: &str) -> String {
+    let (first, rest) = signal.split_at(1);
+    first.to_uppercase() + rest
+}
+
+fn text_of(value: &Value) -> String {
+    value["stringValue"].as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+const MANIFEST: &str = r"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: otelcol, namespace: NAMESPACE}
+data:
+  config.yaml: |
+    receivers:
+      otlp: {protocols: {grpc: {endpoint: '0.0.0.0:4317'}, http: {endpoint: '0.0.0.0:4318'}}}
+    exporters:
+      file/traces: {path: /arrivals/traces.json}
+      file/metrics: {path: /arrivals/metrics.json}
+      file/logs: {path: /arrivals/logs.json}
+    service:
+      telemetry: {metrics: {level: none}}
+      pipelines:
+        traces: {receivers: [otlp], exporters: [file/traces]}
+        metrics: {receivers: [otlp], exporters: [file/metrics]}
+        logs: {receivers: [otlp], exporters: [file/logs]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: otelcol, namespace: NAMESPACE, labels: {app: otelcol}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: otelcol
+    image: sluice.dev/otelcol:test
+    imagePullPolicy: Never
+    args: ['--config=/config/config.yaml']
+    readinessProbe: {tcpSocket: {port: 4317}, periodSeconds: 1}
+    volumeMounts:
+    - {name: config, mountPath: /config}
+    - {name: arrivals, mountPath: /arrivals}
+  volumes:
+  - {name: config, configMap: {name: otelcol}}
+  - {name: arrivals, hostPath: {path: FOLDER, type: Directory}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: otelcol, namespace: NAMESPACE}
+spec:
+  selector: {app: otelcol}
+  ports: [{name: grpc, port: 4317}, {name: http, port: 4318}]
+";

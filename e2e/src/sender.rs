@@ -1,0 +1,77 @@
+//! An app pod that sends numbered items (`src/bin/load.rs`).
+
+use crate::kubectl::{apply, kubectl};
+use crate::stage::OTLP;
+use anyhow::Result;
+use std::collections::BTreeSet;
+
+pub(crate) struct Sender {
+    namespace: String,
+    name: String,
+    arguments: Vec<String>,
+    host_network: bool,
+}
+
+impl Sender {
+    pub(crate) fn new(namespace: &str, name: &str) -> Self {
+        let arguments = vec![format!("--endpoint={OTLP}"), format!("--prefix={name}")];
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Self { namespace, name, arguments, host_network: false }
+    }
+
+    /// One more argument of the load program, such as `--signals=traces`.
+    pub(crate) fn with(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    pub(crate) fn on_host_network(mut self) -> Self {
+        self.host_network = true;
+        self
+    }
+
+    pub(crate) fn start(&self) -> Result<()> {
+        let arguments: Vec<String> =
+            self.arguments.iter().map(|argument| format!("'{argument}'")).collect();
+        apply(&format!(
+            r"
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: {namespace}, labels: {{app: {name}}}}}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 0
+  hostNetwork: {host_network}
+  dnsPolicy: ClusterFirstWithHostNet
+  containers:
+  - name: app
+    image: sluice.dev/e2e-load:test
+    imagePullPolicy: Never
+    args: [{arguments}]
+",
+            name = self.name,
+            namespace = self.namespace,
+            host_network = self.host_network,
+            arguments = arguments.join(", "),
+        ))?;
+        Ok(())
+    }
+
+    /// Waits until every item was accepted.
+    pub(crate) fn finish(&self) -> Result<()> {
+        kubectl(&[
+            "-n",
+            &self.namespace,
+            "wait",
+            "--for=jsonpath={.status.phase}=Succeeded",
+            &format!("pod/{}", self.name),
+            "--timeout=120s",
+        ])?;
+        Ok(())
+    }
+
+    /// The ids that a run with `--count=<count>` sends of each signal.
+    pub(crate) fn ids(&self, count: usize) -> BTreeSet<String> {
+        (0..count).map(|number| format!("{}-{number}", self.name)).collect()
+    }
+}

@@ -1,0 +1,15 @@
+//! What a collector runs: stages, queues and books. No clock, no socket, no Kubernetes.
+
+pub mod books;
+pub mod compiled;
+pub mod config;
+pub mod enrich;
+pub mod lane;
+pub mod limiter;
+pub mod queue;
+pub mod selector;
+pub mod sender;
+pub mod tick;
+
+pub mod cri;
+pub mod pod_logs;

@@ -1,0 +1,218 @@
+//! From objects to one config a fleet. Each object is compiled alone: a mistake in one changes
+//! nothing for the others, and its last good version runs on.
+
+mod collector;
+mod destination;
+mod pipeline;
+mod selector;
+
+use crate::children::stored_config;
+use crate::observed::{ObjectName, Observed};
+use crate::planned::FleetConfig;
+use crate::problem::Problem;
+use collector::Base;
+use kube::Resource;
+use sluice_crds::collector::ManagementState;
+use sluice_crds::conditions::Kind;
+use sluice_crds::{Collector, Destination};
+use sluice_engine::config::{self, Config, FORMAT, hash};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The verdict on every object, and what the fleets should run.
+#[derive(Debug, Default)]
+pub(crate) struct Compiled {
+    pub(crate) fleets: BTreeMap<String, CompiledFleet>,
+    pub(crate) pipelines: BTreeMap<ObjectName, Verdict>,
+    pub(crate) destinations: BTreeMap<ObjectName, Result<Arc<config::Destination>, Problem>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CompiledFleet {
+    pub(crate) state: FleetState,
+    /// `None`: nothing was ever good enough to run.
+    pub(crate) config: Option<FleetConfig>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FleetState {
+    Managed,
+    Paused,
+    Broken(Problem),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Accepted(Arc<config::Pipeline>),
+    Paused,
+    Rejected(Problem),
+}
+
+/// Objects that are being deleted count as gone.
+fn is_alive(object: &impl Resource<DynamicType = ()>) -> bool {
+    object.meta().deletion_timestamp.is_none()
+}
+
+/// What each fleet last ran, by the name of its Collector.
+pub(crate) type LastGood = BTreeMap<String, Arc<Config>>;
+
+pub(crate) fn last_good(observed: &Observed) -> LastGood {
+    let known = observed.fleets.iter().filter_map(|(name, fleet)| {
+        let stored = || stored_config(fleet, name).map(Arc::new);
+        Some((name.clone(), fleet.last_good.clone().or_else(stored)?))
+    });
+    known.collect()
+}
+
+pub(crate) fn compile(observed: &Observed, last: &LastGood) -> Compiled {
+    let destinations: BTreeMap<_, _> = observed
+        .destinations
+        .iter()
+        .filter(|(_, object)| is_alive(object.as_ref()))
+        .map(|(name, object)| {
+            let compiled = destination::compile(name, &object.spec, &observed.settings);
+            (name.clone(), compiled.map(Arc::new))
+        })
+        .collect();
+    let pipelines: BTreeMap<_, _> = observed
+        .pipelines
+        .iter()
+        .filter(|(_, object)| is_alive(object.as_ref()))
+        .map(|(name, object)| {
+            let verdict = match pipeline::compile(observed, last, &destinations, name, object) {
+                _ if object.spec.paused => Verdict::Paused,
+                Ok(compiled) => Verdict::Accepted(Arc::new(compiled)),
+                Err(problem) => Verdict::Rejected(problem),
+            };
+            (name.clone(), verdict)
+        })
+        .collect();
+    let mut compiled = Compiled { fleets: BTreeMap::new(), pipelines, destinations };
+    for (name, object) in living_collectors(observed) {
+        let fleet = compile_fleet(observed, &compiled, last.get(name), name, object);
+        compiled.fleets.insert(name.clone(), fleet);
+    }
+    compiled
+}
+
+fn living_collectors(observed: &Observed) -> impl Iterator<Item = (&String, &Arc<Collector>)> {
+    observed.collectors.iter().filter(|(_, object)| is_alive(object.as_ref()))
+}
+
+/// The Collector of this name, unless it is being deleted.
+pub(crate) fn living_collector<'a>(observed: &'a Observed, name: &str) -> Option<&'a Collector> {
+    observed.collectors.get(name).map(Arc::as_ref).filter(|object| is_alive(*object))
+}
+
+pub(crate) fn living_destination<'a>(
+    observed: &'a Observed,
+    name: &ObjectName,
+) -> Option<&'a Destination> {
+    observed.destinations.get(name).map(Arc::as_ref).filter(|object| is_alive(*object))
+}
+
+fn compile_fleet(
+    observed: &Observed,
+    compiled: &Compiled,
+    last: Option<&Arc<Config>>,
+    name: &str,
+    object: &Collector,
+) -> CompiledFleet {
+    if object.spec.management_state == ManagementState::Paused {
+        return CompiledFleet { state: FleetState::Paused, config: last.cloned().map(seal) };
+    }
+    let (state, base) = match collector::compile(name, &object.spec, &observed.settings) {
+        Ok(base) => (FleetState::Managed, Some(base)),
+        Err(problem) => (FleetState::Broken(problem), last.map(|last| Base::of(last))),
+    };
+    let last = last.map(AsRef::as_ref);
+    let config = base.map(|base| seal(Arc::new(assemble(observed, compiled, last, name, base))));
+    CompiledFleet { state, config }
+}
+
+fn seal(config: Arc<Config>) -> FleetConfig {
+    let bytes: Arc<[u8]> = config.to_bytes().into();
+    FleetConfig { hash: hash(&bytes), bytes, config }
+}
+
+fn assemble(
+    observed: &Observed,
+    compiled: &Compiled,
+    last: Option<&Config>,
+    fleet: &str,
+    base: Base,
+) -> Config {
+    let mut config = Config {
+        format: FORMAT,
+        cluster: base.cluster,
+        receivers: base.receivers,
+        batch: base.batch,
+        limiter: base.limiter,
+        metrics_port: base.metrics_port,
+        destinations: BTreeMap::new(),
+        pipelines: BTreeMap::new(),
+    };
+    for (name, verdict) in &compiled.pipelines {
+        if let Verdict::Accepted(pipeline) = verdict
+            && observed.pipelines.get(name).is_some_and(|p| p.spec.collector() == fleet)
+        {
+            config.pipelines.insert(name.to_string(), pipeline.as_ref().clone());
+        }
+    }
+    for (key, pipeline) in last.iter().flat_map(|last| &last.pipelines) {
+        if runs_on(observed, compiled, key) {
+            config.pipelines.insert(key.clone(), pipeline.clone());
+        }
+    }
+    add_destinations(compiled, last, &mut config);
+    config
+}
+
+/// Whether the last version of a pipeline is kept: it is paused, or its new version is not good.
+fn runs_on(observed: &Observed, compiled: &Compiled, key: &str) -> bool {
+    let Some(name) = parse_key(key) else { return false };
+    match compiled.pipelines.get(&name) {
+        Some(Verdict::Accepted(_)) => false,
+        Some(Verdict::Paused | Verdict::Rejected(_)) => true,
+        None => observed.unreadable.contains(&(Kind::TelemetryPipeline, name)),
+    }
+}
+
+/// A key of [`Config::pipelines`] or [`Config::destinations`].
+pub(crate) fn parse_key(key: &str) -> Option<ObjectName> {
+    key.split_once('/').map(|(namespace, name)| ObjectName::new(namespace, name))
+}
+
+/// Every destination that a pipeline of the config names, its last good version where the new one
+/// is not good. A kept pipeline of which a destination cannot be had at all goes.
+fn add_destinations(compiled: &Compiled, last: Option<&Config>, config: &mut Config) {
+    let mut destinations = BTreeMap::new();
+    config.pipelines.retain(|_, pipeline| {
+        let refs = [&pipeline.traces, &pipeline.metrics, &pipeline.logs];
+        let found: Option<Vec<_>> = refs
+            .into_iter()
+            .flatten()
+            .map(|key| Some((key.clone(), destination_for(compiled, last, key)?)))
+            .collect();
+        match found {
+            Some(found) => {
+                destinations.extend(found);
+                true
+            }
+            None => false,
+        }
+    });
+    let clone = |(key, destination): (String, &config::Destination)| (key, destination.clone());
+    config.destinations = destinations.into_iter().map(clone).collect();
+}
+
+fn destination_for<'a>(
+    compiled: &'a Compiled,
+    last: Option<&'a Config>,
+    key: &str,
+) -> Option<&'a config::Destination> {
+    match parse_key(key).and_then(|name| compiled.destinations.get(&name)) {
+        Some(Ok(destination)) => Some(destination),
+        _ => last?.destinations.get(key),
+    }
+}

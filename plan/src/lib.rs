@@ -1,0 +1,66 @@
+//! What should exist: from observed to planned. Pure: the same input gives the same plan.
+
+mod children;
+mod compile;
+mod observed;
+pub mod offline;
+mod planned;
+mod problem;
+mod rbac;
+pub mod report;
+mod schema;
+mod status;
+
+pub use children::FLEET_LABEL;
+pub use observed::{
+    DaemonSetState, Fleet, ObjectName, Observed, Settings, UnreadyPod, UnreadyReason,
+};
+pub use planned::{API_VERSION, Child, Event, FleetConfig, Plan, Status, StatusWrite};
+pub use problem::{NotAllowed, Problem};
+pub use rbac::rbac;
+pub use sluice_crds::conditions::{EventType as Severity, Kind};
+
+use compile::{Compiled, FleetState};
+
+/// Total, deterministic and independent of order. Planning again after the plan was applied
+/// changes nothing.
+pub fn plan(observed: &Observed) -> Plan {
+    let last = compile::last_good(observed);
+    let mut compiled = compile::compile(observed, &last);
+    let mut plan = Plan::default();
+    plan_children(observed, &mut compiled, &mut plan);
+    (plan.statuses, plan.events) = status::statuses(observed, &compiled);
+    for (name, fleet) in compiled.fleets {
+        plan.fleets.extend(fleet.config.map(|config| (name, config)));
+    }
+    plan
+}
+
+/// A Collector whose children cannot be made is broken: what exists of it stays.
+fn plan_children(observed: &Observed, compiled: &mut Compiled, plan: &mut Plan) {
+    let nothing = Fleet::default();
+    for (name, fleet) in &mut compiled.fleets {
+        let Some(collector) = observed.collectors.get(name) else { continue };
+        let (FleetState::Managed, Some(config)) = (&fleet.state, &fleet.config) else {
+            plan.untouched.push(name.clone());
+            continue;
+        };
+        let source = children::Source {
+            settings: &observed.settings,
+            name,
+            collector,
+            config,
+            fleet: observed.fleets.get(name).unwrap_or(&nothing),
+            now: observed.now,
+        };
+        match children::children(&source) {
+            Ok(children) => plan.children.extend(children),
+            Err(problem) => {
+                fleet.state = FleetState::Broken(problem);
+                plan.untouched.push(name.clone());
+            }
+        }
+    }
+    let unreadable = observed.unreadable.iter().filter(|(kind, _)| *kind == Kind::Collector);
+    plan.untouched.extend(unreadable.map(|(_, name)| name.name.clone()));
+}

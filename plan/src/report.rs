@@ -1,0 +1,175 @@
+//! What the collectors of one fleet say of themselves, summed up as it comes in: a lap of the
+//! planner then costs nothing per agent and pipeline.
+
+mod books;
+
+pub use books::{FleetBooks, WINDOW_S};
+
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// The sum over a fleet, as the planner reads it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FleetReport {
+    /// By pod.
+    pub agents: BTreeMap<String, AgentState>,
+    pub flows: BTreeMap<FlowKey, Flow>,
+    pub deliveries: BTreeMap<DeliveryKey, Delivery>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentState {
+    pub node: String,
+    pub version: String,
+    /// Hash of the configuration that runs.
+    pub config_hash: String,
+    pub adoption: Adoption,
+    /// Only with [`Adoption::Failed`].
+    pub adoption_error: String,
+    pub memory: MemoryPressure,
+    /// Peers that could not be identified since the process started.
+    pub unknown_peers: u64,
+    /// When the agent last reported.
+    pub seen: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Adoption {
+    #[default]
+    Unknown,
+    Applying,
+    Applied,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemoryPressure {
+    #[default]
+    Normal,
+    Soft,
+    Hard,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signal {
+    Traces,
+    Metrics,
+    Logs,
+}
+
+impl Signal {
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
+    /// The signal of this name, as it is written on the wire.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.as_str() == name)
+    }
+}
+
+/// A pipeline as `namespace/name`, and one of its signals.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FlowKey {
+    pub pipeline: String,
+    pub signal: Signal,
+}
+
+/// Destination first: the deliveries of one stand together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeliveryKey {
+    pub destination: String,
+    pub pipeline: String,
+    pub signal: Signal,
+}
+
+/// Items, since the operator began to count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowCounters {
+    pub accepted: u64,
+    pub refused: u64,
+    pub sampled_out: u64,
+    pub dropped: u64,
+    pub sent: u64,
+    /// A level, not a counter.
+    pub held: u64,
+}
+
+/// Items a second over the last [`WINDOW_S`] seconds or the part of them that was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FlowRates {
+    pub accepted: f64,
+    pub refused: f64,
+    pub sampled_out: f64,
+    pub dropped: f64,
+    pub sent: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Flow {
+    pub total: FlowCounters,
+    pub rates: FlowRates,
+    /// The rates as of the last time that a status might show others: every [`WINDOW_S`] seconds.
+    pub shown: FlowRates,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delivery {
+    pub queued: u64,
+    pub sent: u64,
+    /// By reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Items waiting now.
+    pub held: u64,
+    /// Of the fullest queue.
+    pub queue_percent: u32,
+    /// Items a second.
+    pub sent_rate: f64,
+    pub dropped_rate: f64,
+    /// Agents whose last delivery failed, by reason; the message is that of the first pod.
+    pub failures: BTreeMap<String, Failure>,
+    /// Agents that could not read a credential, by reason.
+    pub credentials: BTreeMap<String, u32>,
+    /// Agents that wrote in this book.
+    pub agents: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    pub agents: u32,
+    pub message: String,
+}
+
+/// One report, as it came off the wire.
+#[derive(Clone, Debug)]
+pub struct AgentReport {
+    /// Different for each process start: its counters began at zero.
+    pub incarnation: String,
+    pub state: AgentState,
+    pub flows: BTreeMap<FlowKey, FlowCounters>,
+    pub deliveries: BTreeMap<DeliveryKey, DeliveryBook>,
+}
+
+/// Counters since the start of the incarnation, but for `held`, `queue_percent` and the reasons.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryBook {
+    pub queued: u64,
+    pub sent: u64,
+    pub dropped: BTreeMap<String, u64>,
+    pub held: u64,
+    pub queue_percent: u32,
+    /// Empty while deliveries succeed.
+    pub failure_reason: String,
+    pub failure_message: String,
+    /// Empty when all credentials are there.
+    pub credentials_reason: String,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! Golden scenarios: each file says what happens, its `.txt` what is planned lap by lap.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper fails loudly")]
+
+mod world;
+
+use serde::Deserialize;
+use serde_json::Value;
+use world::{World, describe};
+
+/// Documents are objects, states of fleets (`kind: Fleet`), deletions, and laps (`kind: Lap`, with
+/// the seconds that pass before it).
+fn run(scenario: &str) -> String {
+    let mut world = World::new();
+    let mut told = String::new();
+    let mut laps = 0;
+    for document in serde_yaml::Deserializer::from_str(scenario) {
+        let document = Value::deserialize(document).unwrap();
+        if document["kind"] == "Lap" {
+            world.wait(document["after"].as_i64().unwrap_or(1));
+            laps += 1;
+            let plan = world.lap();
+            told += &format!("lap {laps}: {}\n", document["what"].as_str().unwrap());
+            told += &describe(&world, &plan);
+            let again = world.lap();
+            assert!(again.statuses.is_empty(), "lap {laps} is not idempotent: {again:#?}");
+        } else {
+            world.put(&document);
+        }
+    }
+    told
+}
+
+macro_rules! scenarios {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                let told = run(include_str!(concat!("scenarios/", stringify!($name), ".yaml")));
+                let expected = include_str!(concat!("scenarios/", stringify!($name), ".txt"));
+                assert!(told == expected, "expected:\n{expected}\nplanned:\n{told}");
+            }
+        )*
+    };
+}
+
+scenarios! {
+    a_pipeline_is_taken_over,
+    a_broken_pipeline_runs_on_in_its_last_good_version,
+    a_shared_destination_admits_only_selected_namespaces,
+    a_destination_that_is_down_keeps_everything_ready,
+    a_missing_secret_stalls_after_the_deadline,
+    a_crash_loop_stalls_after_the_deadline,
+    a_system_pipeline_selects_namespaces,
+    what_is_paused_is_left_alone,
+    an_agent_rejects_a_config,
+    two_fleets_share_nothing,
+}

@@ -1,0 +1,26 @@
+//! What travels: OTLP over bytes, and the control protocol.
+//!
+//! A body is walked once ([`survey`]), never decoded: what is not edited is passed on as it came.
+//! No transport and no clock.
+
+pub mod control;
+mod edit;
+mod items;
+pub mod json;
+pub mod logs;
+mod protobuf;
+pub mod response;
+mod schema;
+mod signal;
+mod split;
+mod survey;
+mod thin;
+mod tracestate;
+mod walk;
+
+pub use edit::{ResourceEdit, write_block};
+pub use signal::Signal;
+pub use split::split;
+pub use survey::{Block, Limits, Survey, survey};
+pub use thin::{Thinned, thin_traces};
+pub use walk::Malformed;

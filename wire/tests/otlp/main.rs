@@ -1,0 +1,15 @@
+//! The walker, its edits and the JSON form against opentelemetry-proto, on seeded requests.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod arbitrary;
+mod edits;
+mod fuzz;
+mod json;
+mod logs;
+mod random;
+mod realistic;
+mod reference;
+mod response;
+mod survey;
+mod thin;

@@ -1,0 +1,106 @@
+//! Thinning keeps what the specification keeps, and says how much each kept span stands for.
+
+use super::random::Random;
+use super::reference::Request;
+use super::{arbitrary, realistic};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
+use sluice_wire::{Signal, Thinned, thin_traces};
+use std::collections::BTreeMap;
+
+fn request(spans: Vec<Span>) -> Vec<u8> {
+    let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..Default::default() }];
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+}
+
+/// The trace state of one span after thinning; `None`: sampled out.
+#[track_caller]
+fn check(randomness: u64, trace_state: &str, threshold: u64, expected: Option<&str>) {
+    let mut trace_id = vec![0xff; 8];
+    trace_id.extend((randomness | 0xff << 56).to_be_bytes());
+    let trace_state = trace_state.to_owned();
+    let body =
+        request(vec![Span { trace_id, trace_state, name: "s".into(), ..Default::default() }]);
+    let mut out = Vec::new();
+    let thinned = thin_traces(&body, threshold, &mut out);
+    let kept = u32::from(expected.is_some());
+    assert_eq!(thinned, Thinned { kept, sampled_out: 1 - kept });
+    let decoded = ExportTraceServiceRequest::decode(&*out).unwrap();
+    let found = decoded.resource_spans.first().map(|block| &block.scope_spans[0].spans[0]);
+    assert_eq!(found.map(|span| span.trace_state.as_str()), expected);
+    assert!(found.is_none_or(|span| span.name == "s"));
+}
+
+const HALF: u64 = 1 << 55;
+
+#[test]
+fn a_span_stays_if_its_randomness_reaches_the_threshold() {
+    check(HALF, "", HALF, Some("ot=th:8"));
+    check(HALF - 1, "", HALF, None);
+    check(HALF + 1, "a=b", HALF, Some("ot=th:8,a=b"));
+}
+
+#[test]
+fn explicit_randomness_counts_before_the_trace_id() {
+    check(0, "ot=rv:80000000000000", HALF, Some("ot=th:8;rv:80000000000000"));
+    check(HALF, "ot=rv:7fffffffffffff", HALF, None);
+}
+
+#[test]
+fn a_threshold_is_never_lowered() {
+    check(HALF + HALF / 2, "ot=th:c", HALF, Some("ot=th:c"));
+    check(HALF + HALF / 2, "ot=th:4", HALF, Some("ot=th:8"));
+    check(HALF / 2, "ot=th:4", HALF, None);
+}
+
+#[test]
+fn nothing_changes_at_threshold_0() {
+    for seed in 0..100 {
+        let body = realistic::request(seed, 30).encode_to_vec();
+        let mut out = Vec::new();
+        assert_eq!(thin_traces(&body, 0, &mut out), Thinned { kept: 30, sampled_out: 0 });
+        assert_eq!(out, body);
+    }
+}
+
+#[test]
+fn what_is_kept_is_otherwise_as_it_came() {
+    let without_state = |item: &str| {
+        let (before, after) = item.split_once("trace_state: \"").unwrap();
+        let (_, after) = after.split_once('"').unwrap();
+        format!("{before}{after}")
+    };
+    for seed in 0..300 {
+        let body = arbitrary::body(Signal::Traces, &mut Random(seed));
+        let before = Request::decode(Signal::Traces, &body).unwrap().items();
+        let before: Vec<String> = before.iter().map(|item| without_state(item)).collect();
+        let mut out = Vec::new();
+        let thinned = thin_traces(&body, HALF, &mut out);
+        let after = Request::decode(Signal::Traces, &out).unwrap().items();
+        assert_eq!(after.len(), thinned.kept as usize, "seed {seed}");
+        assert_eq!(before.len(), (thinned.kept + thinned.sampled_out) as usize, "seed {seed}");
+        let mut rest = before.iter();
+        for item in after {
+            let item = without_state(&item);
+            assert!(rest.any(|other| *other == item), "seed {seed}: {item}");
+        }
+    }
+}
+
+#[test]
+fn whole_traces_stay_and_counts_can_be_recovered() {
+    let body = realistic::request(3, 13 * 2000).encode_to_vec();
+    let mut out = Vec::new();
+    let kept = thin_traces(&body, 3 * HALF / 2, &mut out).kept;
+    let request = ExportTraceServiceRequest::decode(&*out).unwrap();
+    let mut spans_by_trace = BTreeMap::new();
+    for span in request.resource_spans.iter().flat_map(|block| &block.scope_spans[0].spans) {
+        assert_eq!(span.trace_state, "ot=th:c");
+        *spans_by_trace.entry(&span.trace_id).or_insert(0) += 1;
+    }
+    assert!(spans_by_trace.values().all(|spans| *spans == 13));
+    let recovered = f64::from(kept) * 4.0;
+    assert!((recovered / 26_000.0 - 1.0).abs() < 0.1, "{recovered} of 26000");
+}

@@ -1,0 +1,15 @@
+//! Writes the files that are made from the code. Their drift is tested beside what makes them.
+
+use anyhow::{Context, Result};
+use std::fs;
+
+pub(crate) fn run() -> Result<()> {
+    for (path, text) in sluice_crds::generated() {
+        let target = crate::root().join(&path);
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+        }
+        fs::write(&target, text).with_context(|| format!("write {path}"))?;
+    }
+    Ok(())
+}

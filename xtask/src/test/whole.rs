@@ -1,0 +1,94 @@
+//! The last ring: the real cluster comes up, Sluice's image and those of the tests' own pods are
+//! put on its node, and the claims of `e2e` are checked inside its network.
+
+use crate::{cluster, image, programs};
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// What the claims said: how many hold and how many do not.
+pub(super) struct Verdict {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+}
+
+pub(super) fn check(only: Option<&str>, keep: bool) -> Result<Verdict> {
+    let claims = images_and_claims()?;
+    let verdict = play(&claims, only);
+    if !keep {
+        cluster::down()?;
+    }
+    verdict
+}
+
+struct Built {
+    archives: Vec<PathBuf>,
+    claims: PathBuf,
+}
+
+/// Everything is built before the cluster takes its share of the cores.
+fn images_and_claims() -> Result<Built> {
+    let sluice = image::build()?;
+    let programs = image::release_programs(&["sluice-e2e"])?;
+    let named = |name: &str| {
+        let found = programs.iter().find(|path| path.file_name().is_some_and(|own| own == name));
+        found.cloned().with_context(|| format!("the build made no {name}"))
+    };
+    let (claims, load) = (named("sluice-e2e")?, named("sluice-e2e-load")?);
+    let folder = sluice.parent().unwrap_or(Path::new(".")).to_owned();
+    let load_archive = folder.join("e2e-load-image.tar");
+    image::write("sluice.dev/e2e-load:test", &[load], "/usr/bin/sluice-e2e-load", &load_archive)?;
+    let collector = programs::ensure("otelcol")?.join("otelcol");
+    let collector_archive = folder.join("otelcol-image.tar");
+    image::write("sluice.dev/otelcol:test", &[collector], "/usr/bin/otelcol", &collector_archive)?;
+    programs::ensure("helm")?;
+    programs::ensure("kstatus")?;
+    Ok(Built { archives: vec![sluice, load_archive, collector_archive], claims })
+}
+
+fn play(built: &Built, only: Option<&str>) -> Result<Verdict> {
+    let cluster = cluster::up()?;
+    for archive in &built.archives {
+        cluster.import(archive)?;
+    }
+    let program = built.claims.to_str().context("the build folder's path is not UTF-8")?;
+    let mut command = cluster.command(program)?;
+    command.current_dir(crate::root()).stdout(Stdio::piped());
+    command.env("SLUICE_AUDIT_LOG", cluster.audit_log());
+    if let Some(only) = only {
+        command.args(["--only", only]);
+    }
+    let mut child = command.spawn().context("start the claims")?;
+    let output = child.stdout.take().context("read the claims' output")?;
+    let mut last = String::new();
+    for line in BufReader::new(output).lines() {
+        last = line.context("read the claims' output")?;
+        println!("{last}");
+    }
+    child.wait().context("wait for the claims")?;
+    verdict(&last)
+}
+
+/// Reads `N passed, N failed`.
+fn verdict(line: &str) -> Result<Verdict> {
+    let count = |word: &str| {
+        line.split(", ").find_map(|part| part.strip_suffix(word)?.trim().parse::<u64>().ok())
+    };
+    match (count("passed"), count("failed")) {
+        (Some(passed), Some(failed)) => Ok(Verdict { passed, failed }),
+        _ => bail!("the claims ended without a count"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verdict;
+
+    #[test]
+    fn claims_that_ended_early_are_no_verdict() {
+        assert!(verdict("Error: helm failed").is_err());
+        let verdict = verdict("4 passed, 1 failed").unwrap();
+        assert_eq!((verdict.passed, verdict.failed), (4, 1));
+    }
+}
