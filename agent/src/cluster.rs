@@ -82,6 +82,7 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
     if let Some(found) = boot::find(&agent.arguments.data_folder, &agent.arguments.boot_strap) {
         agent.take(found).await?;
     }
+    let mut sequence = 0;
     let mut tick = tokio::time::interval(Duration::from_secs(agent.arguments.report_seconds));
     loop {
         tokio::select! {
@@ -92,7 +93,8 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
             }
             _ = tick.tick() => (),
         }
-        reports.send_replace(agent.report(reports.borrow().sequence + 1));
+        sequence += 1;
+        reports.send_replace(agent.report(sequence));
     }
     agent.stop().await;
     Ok(())

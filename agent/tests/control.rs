@@ -1,6 +1,5 @@
 //! The operator's word arrives, an older leader's does not, and a restart needs neither.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, dead_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod support;

@@ -1,13 +1,5 @@
 //! Every id that was accepted arrives, whatever the destination or the config does meanwhile.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub,
-    dead_code,
-    reason = "a test may end where it fails"
-)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod support;

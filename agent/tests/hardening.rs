@@ -1,13 +1,5 @@
 //! What is wrong, hostile or too much gets the answer of the OTLP specification, and is counted.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub,
-    dead_code,
-    reason = "a test may end where it fails"
-)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod support;

@@ -1,6 +1,5 @@
 //! What a sender says about itself counts only where it cannot be known better.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, dead_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod support;

@@ -1,14 +1,5 @@
 //! The chart's copies of what is made elsewhere.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub,
-    dead_code,
-    reason = "a test may end where it fails"
-)]
-
 use std::fs;
 use std::path::Path;
 

@@ -1,13 +1,4 @@
 //! `sluice check`, `render` and `version` as a person runs them.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub,
-    dead_code,
-    reason = "a test may end where it fails"
-)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

@@ -1,13 +1,4 @@
 //! `sluice run --demo` as a person runs it: the files hold what the shop sent, each item once.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub,
-    dead_code,
-    reason = "a test may end where it fails"
-)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

@@ -45,13 +45,13 @@ fn one_change(criterion: &mut Criterion) {
     let mut world = settled();
     let mut version = 1;
     criterion.bench_function("one change among 2000 pipelines", |bencher| {
-        bencher.iter_batched(
+        bencher.iter_batched_ref(
             || {
                 version += 1;
                 world.put(&pipeline(1000, &version.to_string()));
                 world.observed.clone()
             },
-            |observed| black_box(plan(&observed)),
+            |observed| black_box(plan(observed)),
             BatchSize::LargeInput,
         );
     });

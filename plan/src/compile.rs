@@ -16,7 +16,7 @@ use sluice_crds::collector::ManagementState;
 use sluice_crds::conditions::Kind;
 use sluice_crds::{Collector, Destination};
 use sluice_engine::config::{self, Config, FORMAT, hash};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The verdict on every object, and what the fleets should run.
@@ -159,23 +159,30 @@ fn assemble(
             config.pipelines.insert(name.to_string(), pipeline.as_ref().clone());
         }
     }
-    for (key, pipeline) in last.iter().flat_map(|last| &last.pipelines) {
-        if runs_on(observed, compiled, key) {
-            config.pipelines.insert(key.clone(), pipeline.clone());
+    if let Some(last) = last {
+        for name in running_on(observed, compiled) {
+            let kept = last.pipelines.get_key_value(&name.to_string());
+            config.pipelines.extend(kept.map(|(key, kept)| (key.clone(), kept.clone())));
         }
     }
     add_destinations(compiled, last, &mut config);
     config
 }
 
-/// Whether the last version of a pipeline is kept: it is paused, or its new version is not good.
-fn runs_on(observed: &Observed, compiled: &Compiled, key: &str) -> bool {
-    let Some(name) = parse_key(key) else { return false };
-    match compiled.pipelines.get(&name) {
-        Some(Verdict::Accepted(_)) => false,
-        Some(Verdict::Paused | Verdict::Rejected(_)) => true,
-        None => observed.unreadable.contains(&(Kind::TelemetryPipeline, name)),
-    }
+/// Pipelines whose last version is kept: paused, or their new version is not good.
+fn running_on<'a>(
+    observed: &'a Observed,
+    compiled: &'a Compiled,
+) -> impl Iterator<Item = &'a ObjectName> {
+    let known = compiled.pipelines.iter().filter_map(|(name, verdict)| match verdict {
+        Verdict::Accepted(_) => None,
+        Verdict::Paused | Verdict::Rejected(_) => Some(name),
+    });
+    let unreadable = observed.unreadable.iter().filter_map(|(kind, name)| match kind {
+        Kind::TelemetryPipeline => Some(name),
+        Kind::Collector | Kind::Destination => None,
+    });
+    known.chain(unreadable)
 }
 
 /// A key of [`Config::pipelines`] or [`Config::destinations`].
@@ -186,24 +193,21 @@ pub(crate) fn parse_key(key: &str) -> Option<ObjectName> {
 /// Every destination that a pipeline of the config names, its last good version where the new one
 /// is not good. A kept pipeline of which a destination cannot be had at all goes.
 fn add_destinations(compiled: &Compiled, last: Option<&Config>, config: &mut Config) {
-    let mut destinations = BTreeMap::new();
-    config.pipelines.retain(|_, pipeline| {
-        let refs = [&pipeline.traces, &pipeline.metrics, &pipeline.logs];
-        let found: Option<Vec<_>> = refs
-            .into_iter()
-            .flatten()
-            .map(|key| Some((key.clone(), destination_for(compiled, last, key)?)))
-            .collect();
-        match found {
-            Some(found) => {
-                destinations.extend(found);
-                true
-            }
-            None => false,
-        }
-    });
-    let clone = |(key, destination): (String, &config::Destination)| (key, destination.clone());
-    config.destinations = destinations.into_iter().map(clone).collect();
+    let named: BTreeSet<_> = config.pipelines.values().flat_map(destinations_of).collect();
+    let found = named
+        .into_iter()
+        .filter_map(|key| Some((key.clone(), destination_for(compiled, last, key)?.clone())));
+    let found: BTreeMap<_, _> = found.collect();
+    config
+        .pipelines
+        .retain(|_, pipeline| destinations_of(pipeline).all(|key| found.contains_key(key)));
+    let named: BTreeSet<_> = config.pipelines.values().flat_map(destinations_of).collect();
+    config.destinations = found.into_iter().filter(|(key, _)| named.contains(key)).collect();
+}
+
+/// The keys of all destinations that a pipeline sends to, some of them repeatedly.
+pub(crate) fn destinations_of(pipeline: &config::Pipeline) -> impl Iterator<Item = &String> {
+    pipeline.traces.iter().chain(&pipeline.metrics).chain(&pipeline.logs)
 }
 
 fn destination_for<'a>(

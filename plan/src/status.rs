@@ -28,7 +28,6 @@ pub(crate) use destination::secrets;
 use adoption::Adoptions;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
-use serde::Serialize;
 
 /// What a status is made from.
 pub(crate) struct Source<'a> {
@@ -45,22 +44,22 @@ pub(crate) fn statuses(observed: &Observed, compiled: &Compiled) -> (Vec<StatusW
     for (name, fleet) in &compiled.fleets {
         let Some(object) = observed.collectors.get(name) else { continue };
         let status = collector::status(&source, name, object, fleet);
-        let before = object.status.clone().unwrap_or_default();
-        news.add(object.as_ref(), &before, status, Status::Collector, events::of_collector);
+        let before = object.status.as_ref();
+        news.add(object.as_ref(), before, status, Status::Collector, events::of_collector);
     }
     let users = destination::users(compiled);
     for name in compiled.destinations.keys() {
         let Some(object) = observed.destinations.get(name) else { continue };
         let users = users.get(name.to_string().as_str()).copied().unwrap_or_default();
         let status = destination::status(&source, name, object, users);
-        let before = object.status.clone().unwrap_or_default();
-        news.add(object.as_ref(), &before, status, Status::Destination, events::of_destination);
+        let before = object.status.as_ref();
+        news.add(object.as_ref(), before, status, Status::Destination, events::of_destination);
     }
     for (name, verdict) in &compiled.pipelines {
         let Some(object) = observed.pipelines.get(name) else { continue };
         let status = pipeline::status(&source, name, object, verdict);
-        let before = object.status.clone().unwrap_or_default();
-        news.add(object.as_ref(), &before, status, Status::TelemetryPipeline, events::of_pipeline);
+        let before = object.status.as_ref();
+        news.add(object.as_ref(), before, status, Status::TelemetryPipeline, events::of_pipeline);
     }
     (news.statuses, news.events)
 }
@@ -75,17 +74,19 @@ impl News {
     fn add<K, S>(
         &mut self,
         object: &K,
-        before: &S,
+        before: Option<&S>,
         after: S,
         wrap: impl Fn(S) -> Status,
         events: impl Fn(&S, &S) -> Vec<events::Told>,
     ) where
         K: Resource<DynamicType = ()>,
-        S: HasConditions + PartialEq + Serialize,
+        S: HasConditions + PartialEq + Default,
     {
-        if *before == after {
+        if before == Some(&after) {
             return;
         }
+        let nothing = S::default();
+        let before = before.unwrap_or(&nothing);
         let name = ObjectName::of(object);
         let urgent = before.conditions() != after.conditions();
         let told = events(before, &after);

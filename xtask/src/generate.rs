@@ -5,11 +5,19 @@ use std::fs;
 
 pub(crate) fn run() -> Result<()> {
     for (path, text) in sluice_crds::generated() {
-        let target = crate::root().join(&path);
-        if let Some(folder) = target.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+        write(&path, &text)?;
+        // Helm reads no file outside the chart.
+        if let Some(definition) = path.strip_prefix("crds/yaml/") {
+            write(&format!("charts/sluice/files/crds/{definition}"), &text)?;
         }
-        fs::write(&target, text).with_context(|| format!("write {path}"))?;
     }
     Ok(())
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    let target = crate::root().join(path);
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    }
+    fs::write(&target, text).with_context(|| format!("write {path}"))
 }

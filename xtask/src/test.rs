@@ -131,9 +131,12 @@ fn totals(output: &str) -> (u64, u64) {
         .fold((0, 0), |sum, line| (sum.0 + number(line, "passed"), sum.1 + number(line, "failed")))
 }
 
-/// The README's first command, for 20 seconds.
+/// The README's first command, for 20 seconds; its data goes to a folder of this run.
 fn first_command() -> Command {
-    cargo(&["run", "--release", "--", "run", "--demo", "--for", "20s", "manifests/quickstart"])
+    let data = std::env::temp_dir().join(format!("sluice-first-command-{}", std::process::id()));
+    let mut command = cargo(&["run", "--release", "--", "run", "--demo", "manifests/quickstart"]);
+    command.args(["--for", "20s", "--data"]).arg(data);
+    command
 }
 
 fn cargo(arguments: &[&str]) -> Command {

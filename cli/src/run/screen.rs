@@ -110,9 +110,8 @@ impl Screen {
                 }));
                 continue;
             }
-            let value = self.paint(if status == "True" { "1" } else { "33" }, status);
             say(format_args!(
-                "{seconds:>5}s  {kind} {object}: {condition}={value} {reason}: {message}"
+                "{seconds:>5}s  {kind} {object}: {condition}={status} {reason}: {message}"
             ));
         }
     }

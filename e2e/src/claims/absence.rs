@@ -164,8 +164,8 @@ pub(crate) fn the_agent_writes_its_checkpoint_as_uid_65532(stage: &Stage) -> Res
     app.start()?;
     app.finish()?;
     wait_for("the checkpoint", Duration::from_secs(30), || {
-        let checkpoint = std::path::Path::new("/var/lib/sluice").join("checkpoints.json");
-        let text = fs::read_to_string(&checkpoint)?;
+        let checkpoint = std::path::Path::new("/var/lib/sluice/default/checkpoints.json");
+        let text = fs::read_to_string(checkpoint)?;
         serde_json::from_str::<Value>(&text).context("the checkpoint is no JSON")?;
         let owner = run("stat", &["--format=%u", &checkpoint.to_string_lossy()], "")?;
         ensure!(owner.trim() == "65532", "the checkpoint belongs to uid {owner}");

@@ -70,7 +70,7 @@ pub(super) fn config_maps(source: &Source<'_>) -> Result<Vec<ConfigMap>, Problem
         Some(stored) if stored.hash == source.config.hash => {
             write(source, Set::Mounted, &parts, Some(written_at.unwrap_or(source.now)))
         }
-        Some(stored) if stored.is_young(source) && stored.config().is_some() => stored.keep(source),
+        Some(stored) if stored.is_young(source) && stored.bytes().is_some() => stored.keep(source),
         _ => write(source, Set::Mounted, &parts, Some(source.now)),
     });
     Ok(maps)
@@ -142,15 +142,16 @@ impl<'a> Stored<'a> {
         })
     }
 
-    /// `None` when what is stored is not what its hash says: edited by hand, or half replaced.
     fn config(&self) -> Option<Config> {
+        Config::from_bytes(&self.bytes()?).ok()
+    }
+
+    /// `None` when what is stored is not what its hash says: edited by hand, or half replaced.
+    fn bytes(&self) -> Option<Vec<u8>> {
         let packed = self.parts.iter().flat_map(|part| &part.0).copied().collect::<Vec<_>>();
         let mut bytes = Vec::new();
         GzDecoder::new(&*packed).take(CONFIG_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        if hash(&bytes) != self.hash {
-            return None;
-        }
-        Config::from_bytes(&bytes).ok()
+        (hash(&bytes) == self.hash).then_some(bytes)
     }
 
     fn is_young(&self, source: &Source<'_>) -> bool {

@@ -1,11 +1,11 @@
 //! Which agents run what is wanted: compared by content, since an agent of an older config may run
 //! an object's wanted version nevertheless.
 
-use crate::compile::Compiled;
+use crate::compile::{Compiled, destinations_of};
 use crate::observed::{Fleet, Observed};
 use crate::report::{Adoption, AgentState};
-use sluice_engine::config::{Config, Pipeline};
-use std::collections::BTreeMap;
+use sluice_engine::config::Config;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many percent of the reporting agents make a generation ready.
 const ENOUGH_PERCENT: usize = 95;
@@ -22,7 +22,48 @@ pub(super) struct FleetAdoption<'a> {
     pub(super) adopted: usize,
     /// What the first agent says that refused the wanted config.
     pub(super) rejection: Option<&'a AgentState>,
-    others: BTreeMap<&'a str, (usize, Option<&'a Config>)>,
+    others: BTreeMap<&'a str, Other<'a>>,
+}
+
+/// The agents that run one other config, and in what it differs.
+struct Other<'a> {
+    agents: usize,
+    /// `None`: not known, so nothing in it counts as adopted.
+    differences: Option<Differences<'a>>,
+}
+
+struct Differences<'a> {
+    base: bool,
+    pipelines: BTreeSet<&'a str>,
+    destinations: BTreeSet<&'a str>,
+}
+
+impl<'a> Differences<'a> {
+    fn between(wanted: &'a Config, running: &Config) -> Self {
+        Self {
+            base: wanted.cluster != running.cluster
+                || wanted.receivers != running.receivers
+                || wanted.batch != running.batch
+                || wanted.limiter != running.limiter
+                || wanted.metrics_port != running.metrics_port,
+            pipelines: differing(&wanted.pipelines, &running.pipelines),
+            destinations: differing(&wanted.destinations, &running.destinations),
+        }
+    }
+}
+
+/// The keys of `wanted` of which `running` has no equal value. Both are walked once, side by side.
+fn differing<'a, T: PartialEq>(
+    wanted: &'a BTreeMap<String, T>,
+    running: &BTreeMap<String, T>,
+) -> BTreeSet<&'a str> {
+    let mut running = running.iter().peekable();
+    let mut differs = |key: &String, value: &T| {
+        while running.next_if(|(other, _)| *other < key).is_some() {}
+        running.next_if(|(other, _)| *other == key).is_none_or(|(_, other)| other != value)
+    };
+    let differing = wanted.iter().filter(|(key, value)| differs(key, value));
+    differing.map(|(key, _)| key.as_str()).collect()
 }
 
 /// Of some agents, how many.
@@ -71,15 +112,20 @@ impl<'a> FleetAdoption<'a> {
     fn count(&mut self, fleet: &'a Fleet, wanted: &str) {
         for agent in fleet.report.agents.values() {
             self.reporting += 1;
-            if agent.config_hash == wanted {
+            if !wanted.is_empty() && agent.config_hash == wanted {
                 self.adopted += 1;
                 continue;
             }
             if agent.adoption == Adoption::Failed {
                 self.rejection.get_or_insert(agent);
             }
-            let config = fleet.configs.get(&agent.config_hash).map(AsRef::as_ref);
-            self.others.entry(&agent.config_hash).or_insert((0, config)).0 += 1;
+            let other = self.others.entry(&agent.config_hash).or_insert_with(|| {
+                let running = fleet.configs.get(&agent.config_hash);
+                let differences = running.zip(self.wanted);
+                let differences = differences.map(|(r, wanted)| Differences::between(wanted, r));
+                Other { agents: 0, differences }
+            });
+            other.agents += 1;
         }
     }
 
@@ -89,13 +135,7 @@ impl<'a> FleetAdoption<'a> {
 
     /// Agents that run what the Collector itself decides, whichever pipelines they run.
     pub(super) fn base(&self) -> Count {
-        self.of_those(|wanted, running| {
-            wanted.cluster == running.cluster
-                && wanted.receivers == running.receivers
-                && wanted.batch == running.batch
-                && wanted.limiter == running.limiter
-                && wanted.metrics_port == running.metrics_port
-        })
+        self.of_those(|differences| !differences.base)
     }
 
     /// Agents that run the wanted version of a pipeline, with the wanted versions of its
@@ -104,30 +144,34 @@ impl<'a> FleetAdoption<'a> {
         let Some(pipeline) = self.wanted.and_then(|wanted| wanted.pipelines.get(key)) else {
             return Count { adopted: 0, of: self.reporting };
         };
-        self.of_those(|wanted, running| {
-            running.pipelines.get(key) == Some(pipeline)
-                && same_destinations(pipeline, wanted, running)
+        self.of_those(|differences| {
+            let differs = |key: &String| differences.destinations.contains(key.as_str());
+            !differences.pipelines.contains(key) && !destinations_of(pipeline).any(differs)
         })
     }
 
     pub(super) fn destination(&self, key: &str) -> Count {
-        self.of_those(|wanted, running| {
-            wanted.destinations.get(key) == running.destinations.get(key)
-        })
+        self.of_those(|differences| !differences.destinations.contains(key))
     }
 
-    fn of_those(&self, same: impl Fn(&Config, &Config) -> bool) -> Count {
-        let Some(wanted) = self.wanted else {
-            return Count { adopted: 0, of: self.reporting };
-        };
-        let others = self.others.values();
-        let equal = others.filter(|(_, running)| running.is_some_and(|r| same(wanted, r)));
-        let equal: usize = equal.map(|(agents, _)| agents).sum();
+    fn of_those(&self, same: impl Fn(&Differences<'_>) -> bool) -> Count {
+        let equal = self.others.values().filter(|o| o.differences.as_ref().is_some_and(&same));
+        let equal: usize = equal.map(|other| other.agents).sum();
         Count { adopted: self.adopted + equal, of: self.reporting }
     }
 }
 
-fn same_destinations(pipeline: &Pipeline, wanted: &Config, running: &Config) -> bool {
-    let mut keys = pipeline.traces.iter().chain(&pipeline.metrics).chain(&pipeline.logs);
-    keys.all(|key| wanted.destinations.get(key) == running.destinations.get(key))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_new_or_changed_differs_and_what_is_gone_does_not() {
+        let map = |pairs: &[(&str, i32)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect::<BTreeMap<_, _>>()
+        };
+        let wanted = map(&[("b", 1), ("c", 2), ("e", 3), ("f", 4)]);
+        let running = map(&[("a", 0), ("b", 1), ("c", 9), ("d", 0), ("f", 4), ("g", 0)]);
+        assert_eq!(differing(&wanted, &running), BTreeSet::from(["c", "e"]));
+    }
 }

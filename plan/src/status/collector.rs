@@ -27,13 +27,14 @@ pub(super) fn status(
     compiled: &CompiledFleet,
 ) -> CollectorStatus {
     let settings = &source.observed.settings;
-    let before = object.status.clone().unwrap_or_default();
+    let before = object.status.as_ref();
+    let conditions_before = before.map_or(&[][..], |before| &before.conditions);
     let generation = object.metadata.generation.unwrap_or_default();
     let none = Fleet::default();
     let fleet = source.observed.fleets.get(name).unwrap_or(&none);
     let no_agents = FleetAdoption::default();
     let adoption = source.adoptions.fleet(name).unwrap_or(&no_agents);
-    let mut conditions = Conditions::new(&before.conditions, generation, source.observed.now);
+    let mut conditions = Conditions::new(conditions_before, generation, source.observed.now);
     let rollout = Rollout::of(fleet, settings, source.observed.now);
     set_agents_available(&mut conditions, &rollout);
     set_config_adopted(&mut conditions, adoption, &rollout, settings);
@@ -49,7 +50,7 @@ pub(super) fn status(
             oldest: oldest_version(fleet),
         }),
         agents: Some(counts(&rollout, adoption)),
-        config: config_versions(compiled, adoption, before.config),
+        config: config_versions(compiled, adoption, before.and_then(|b| b.config.clone())),
         endpoints: Some(endpoints(name, &object.spec, settings)),
         effective: effective(&object.spec),
         pipelines: Some(pipelines(source, name)),

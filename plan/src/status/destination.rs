@@ -5,7 +5,7 @@ use super::adoption::Count;
 use super::conditions::{Conditions, Readiness};
 use super::delivery::{Failing, Summary};
 use super::flow::sentence;
-use crate::compile::Compiled;
+use crate::compile::{Compiled, destinations_of};
 use crate::observed::{ObjectName, Observed};
 use crate::report::{Delivery, DeliveryKey, Signal};
 use sluice_crds::conditions::{ConditionType, Reason, Status};
@@ -18,8 +18,7 @@ pub(super) fn users(compiled: &Compiled) -> BTreeMap<&str, i32> {
     let mut users = BTreeMap::new();
     let configs = compiled.fleets.values().filter_map(|fleet| fleet.config.as_ref());
     for pipeline in configs.flat_map(|config| config.config.pipelines.values()) {
-        let lists = [&pipeline.traces, &pipeline.metrics, &pipeline.logs];
-        let keys: BTreeSet<_> = lists.into_iter().flatten().map(String::as_str).collect();
+        let keys: BTreeSet<_> = destinations_of(pipeline).map(String::as_str).collect();
         for key in keys {
             *users.entry(key).or_default() += 1;
         }
@@ -34,10 +33,11 @@ pub(super) fn status(
     users: i32,
 ) -> DestinationStatus {
     let settings = &source.observed.settings;
-    let before = object.status.clone().unwrap_or_default();
+    let before = object.status.as_ref();
+    let conditions_before = before.map_or(&[][..], |before| &before.conditions);
     let generation = object.metadata.generation.unwrap_or_default();
     let key = name.to_string();
-    let mut conditions = Conditions::new(&before.conditions, generation, source.observed.now);
+    let mut conditions = Conditions::new(conditions_before, generation, source.observed.now);
     let summary = Summary::of(deliveries(source.observed, &key));
     let readiness = match source.compiled.destinations.get(name) {
         Some(Err(problem)) => {

@@ -4,6 +4,8 @@ use super::conditions::Conditions;
 use crate::report::{Flow, FlowRates, Signal};
 use sluice_crds::conditions::{ConditionType, Reason, Status};
 use sluice_crds::pipeline::SignalFlow;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// A rate in a status is rewritten when it moved by more than this share.
 const MOVED_PERCENT: f64 = 10.0;
@@ -128,10 +130,15 @@ impl Health {
 
 /// What a reason means and what to do about it.
 pub(super) fn sentence(reason: Reason) -> String {
-    match reason.remedy() {
-        "" => reason.doc().trim().to_owned(),
-        remedy => format!("{} {remedy}", reason.doc().trim()),
-    }
+    static SENTENCES: OnceLock<BTreeMap<Reason, String>> = OnceLock::new();
+    let sentences = SENTENCES.get_or_init(|| {
+        let sentence = |reason: &Reason| {
+            let text = format!("{} {}", reason.doc().trim(), reason.remedy());
+            (*reason, text.trim().to_owned())
+        };
+        Reason::ALL.iter().map(sentence).collect()
+    });
+    sentences.get(&reason).cloned().unwrap_or_default()
 }
 
 #[cfg(test)]

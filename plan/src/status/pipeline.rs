@@ -21,11 +21,12 @@ pub(super) fn status(
     object: &TelemetryPipeline,
     verdict: &Verdict,
 ) -> TelemetryPipelineStatus {
-    let before = object.status.clone().unwrap_or_default();
+    let before = object.status.as_ref();
+    let conditions_before = before.map_or(&[][..], |before| &before.conditions);
     let generation = object.metadata.generation.unwrap_or_default();
     let key = name.to_string();
     let view = View::new(source, object.spec.collector(), &key);
-    let mut conditions = Conditions::new(&before.conditions, generation, source.observed.now);
+    let mut conditions = Conditions::new(conditions_before, generation, source.observed.now);
     set_accepted(&mut conditions, verdict, view.running.is_some());
     let readiness = match verdict {
         Verdict::Rejected(problem) => {
@@ -43,7 +44,7 @@ pub(super) fn status(
     conditions.set_readiness(readiness, source.observed.settings.progress_deadline);
     TelemetryPipelineStatus {
         observed_generation: Some(generation),
-        signals: view.signals(&key, &before.signals),
+        signals: view.signals(&key, before.map_or(&[], |before| &before.signals)),
         signals_summary: Some(summary(&object.spec)).filter(|summary| !summary.is_empty()),
         destinations: view.destinations(&key),
         adopted: Some(adoption(view.count)),

@@ -192,8 +192,8 @@ mod tests {
 
     #[test]
     fn no_batch_of_either_program_waits_for_its_timeout() {
-        assert!((REQUESTS_PER_BATCH - 1) * SPANS_PER_REQUEST < 8192);
-        assert!(8192 <= REQUESTS_PER_BATCH * SPANS_PER_REQUEST);
+        const { assert!((REQUESTS_PER_BATCH - 1) * SPANS_PER_REQUEST < 8192) };
+        const { assert!(8192 <= REQUESTS_PER_BATCH * SPANS_PER_REQUEST) };
         assert_eq!(WARM_UP % REQUESTS_PER_BATCH, 0);
         for quick in [false, true] {
             assert_eq!(Extent::new(1, quick).requests % REQUESTS_PER_BATCH, 0);
