@@ -4,12 +4,15 @@ use sluice_engine::sender::{Pod, Sender};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A new pod's first connection may arrive before the watch tells of the pod.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// For so long an address that was nobody's is not waited for again.
+const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct PodTable(Arc<Shared>);
@@ -18,6 +21,8 @@ struct Shared {
     pods: RwLock<Pods>,
     changed: watch::Sender<u64>,
     unknown_peers: AtomicU64,
+    /// Addresses that were waited for in vain, and since when.
+    unknown: Mutex<HashMap<IpAddr, Instant>>,
 }
 
 #[derive(Default)]
@@ -34,6 +39,7 @@ impl Default for PodTable {
             pods: RwLock::default(),
             changed: watch::channel(0).0,
             unknown_peers: AtomicU64::new(0),
+            unknown: Mutex::default(),
         }))
     }
 }
@@ -90,8 +96,23 @@ impl PodTable {
         self.0.unknown_peers.load(Ordering::Relaxed)
     }
 
-    /// Who is behind an address; waits up to five seconds for a pod that is not known yet.
+    /// Who is behind an address; waits up to five seconds for a pod that is not known yet, once a
+    /// minute for each address.
     pub async fn resolve(&self, address: IpAddr) -> Sender {
+        let found = match self.by_ip(address) {
+            None if !self.is_unknown(address) => self.wait_for(address).await,
+            found => found,
+        };
+        found.map_or_else(
+            || {
+                self.0.unknown_peers.fetch_add(1, Ordering::Relaxed);
+                Sender::Unknown
+            },
+            Sender::Pod,
+        )
+    }
+
+    async fn wait_for(&self, address: IpAddr) -> Option<Arc<Pod>> {
         let mut changes = self.changes();
         let found = async {
             loop {
@@ -101,13 +122,21 @@ impl PodTable {
                 changes.changed().await.ok()?;
             }
         };
-        match tokio::time::timeout(WAIT_MAX, found).await {
-            Ok(Some(pod)) => Sender::Pod(pod),
-            Ok(None) | Err(_) => {
-                self.0.unknown_peers.fetch_add(1, Ordering::Relaxed);
-                Sender::Unknown
-            }
+        let found = tokio::time::timeout(WAIT_MAX, found).await.ok().flatten();
+        if found.is_none() {
+            self.unknown().insert(address, Instant::now());
         }
+        found
+    }
+
+    fn is_unknown(&self, address: IpAddr) -> bool {
+        let mut unknown = self.unknown();
+        unknown.retain(|_, since| since.elapsed() < UNKNOWN_FOR);
+        unknown.contains_key(&address)
+    }
+
+    fn unknown(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
+        self.0.unknown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut Pods)) {
@@ -156,6 +185,21 @@ mod tests {
         assert_eq!(table.resolve("10.1.0.7".parse().unwrap()).await, Sender::Unknown);
         assert_eq!(before.elapsed(), WAIT_MAX);
         assert_eq!(table.unknown_peers(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_peer_waits_once_a_minute() {
+        let table = PodTable::default();
+        let address: IpAddr = "10.1.0.7".parse().unwrap();
+        let began = tokio::time::Instant::now();
+        for _ in 0..3 {
+            table.resolve(address).await;
+        }
+        assert_eq!(began.elapsed(), WAIT_MAX);
+        tokio::time::advance(UNKNOWN_FOR).await;
+        table.resolve(address).await;
+        assert_eq!(began.elapsed(), WAIT_MAX + UNKNOWN_FOR + WAIT_MAX);
+        assert_eq!(table.unknown_peers(), 4);
     }
 
     #[test]

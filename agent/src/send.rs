@@ -1,6 +1,7 @@
 //! The way out: one transport a queue, made from its destination's settings.
 
 mod connect;
+mod credentials;
 mod encode;
 mod failure;
 mod file;

@@ -44,13 +44,9 @@ impl Destination {
     /// How often each id with this prefix has arrived as a signal.
     pub(crate) fn arrivals(&self, signal: &str, prefix: &str) -> Result<BTreeMap<String, usize>> {
         let mut arrivals = BTreeMap::new();
-        let needle = format!("{prefix}-");
         for request in self.requests(signal)? {
-            let text = request.to_string();
-            for (start, _) in text.match_indices(&needle) {
-                let digits = &text[start + needle.len()..];
-                let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-                *arrivals.entry(format!("{needle}{}", &digits[..end])).or_default() += 1;
+            for id in ids_in(&request.to_string(), prefix) {
+                *arrivals.entry(id).or_default() += 1;
             }
         }
         Ok(arrivals)
@@ -91,7 +87,7 @@ impl Destination {
         let mut values = BTreeSet::new();
         for request in self.requests(signal)? {
             for block in request[&member].as_array().into_iter().flatten() {
-                if !block.to_string().contains(&format!("{prefix}-")) {
+                if ids_in(&block.to_string(), prefix).is_empty() {
                     continue;
                 }
                 let attributes = block["resource"]["attributes"].as_array();
@@ -109,6 +105,16 @@ impl Destination {
         }
         Ok(values)
     }
+}
+
+/// Ids are a prefix, a dash and digits, wherever they stand.
+fn ids_in(text: &str, prefix: &str) -> Vec<String> {
+    let needle = format!("{prefix}-");
+    let numbers = text.match_indices(&needle).map(|(start, _)| {
+        let rest = &text[start + needle.len()..];
+        &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())]
+    });
+    numbers.filter(|digits| !digits.is_empty()).map(|digits| format!("{needle}{digits}")).collect()
 }
 
 fn upper(signal: &str) -> String {

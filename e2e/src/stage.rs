@@ -76,6 +76,8 @@ pub(crate) fn play(arguments: &Arguments, name: &str, claim: Claim) -> Result<()
         stage.dump(&arguments.dumps.join(name));
     }
     kubectl(&["delete", "namespace", "-l", &stage.label(), "--wait=false"])?;
+    // Where a claim ends without Sluice, the kinds are gone.
+    let _ = kubectl(&["-n", SYSTEM, "delete", "telemetrypipelines,destinations", "--all"]);
     verdict
 }
 

@@ -4,13 +4,13 @@ use crate::authority::{self, Authority, AuthorityError};
 use crate::backoff::Backoff;
 use crate::calls::{self, CallError};
 use crate::lease::Role;
+use crate::owner;
 use crate::settings::Settings;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fmt;
 use tokio::sync::watch;
 
@@ -103,6 +103,7 @@ async fn make(
     secrets: &Api<Secret>,
     settings: &Settings,
 ) -> Result<Authority, CustodyError> {
+    let owners = owner::find(client, settings).await.map_err(CustodyError::FindOwner)?;
     let made = Authority::generate(Timestamp::now()).map_err(CustodyError::Make)?;
     let secret = json!({
         "apiVersion": "v1",
@@ -110,7 +111,7 @@ async fn make(
         "metadata": {
             "name": authority::NAME,
             "namespace": settings.namespace,
-            "ownerReferences": owners(client, settings).await?,
+            "ownerReferences": owners,
         },
         "type": "kubernetes.io/tls",
         "data": {
@@ -126,34 +127,4 @@ async fn make(
     let call = secrets.patch(authority::NAME, &params, &patch);
     let stored = calls::within(settings.call_timeout, call).await;
     read(&stored.map_err(CustodyError::Store)?)
-}
-
-/// [`owners`], tried until the API server answers.
-pub(crate) async fn owners_or_wait(client: &Client, settings: &Settings) -> Value {
-    let mut backoff = Backoff::new(settings.retry_delay);
-    loop {
-        match owners(client, settings).await {
-            Ok(owners) => return owners,
-            Err(error) => tracing::warn!(%error, "owner not found"),
-        }
-        tokio::time::sleep(backoff.next_delay()).await;
-    }
-}
-
-/// The operator's Deployment, so that uninstalling leaves nothing; nobody outside a cluster.
-///
-/// # Errors
-/// When the API server did not answer.
-async fn owners(client: &Client, settings: &Settings) -> Result<Value, CustodyError> {
-    let api: Api<Deployment> = Api::namespaced(client.clone(), &settings.namespace);
-    let call = api.get_opt(&settings.deployment);
-    let found =
-        calls::within(settings.call_timeout, call).await.map_err(CustodyError::FindOwner)?;
-    let Some(deployment) = found else { return Ok(json!([])) };
-    Ok(json!([{
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "name": deployment.name_any(),
-        "uid": deployment.uid().unwrap_or_default(),
-    }]))
 }

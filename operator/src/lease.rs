@@ -2,6 +2,7 @@
 
 use crate::backoff::Backoff;
 use crate::calls;
+use crate::owner;
 use crate::settings::Settings;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -177,11 +178,16 @@ async fn try_manager(
     api: &Api<Lease>,
     settings: &Settings,
 ) -> Result<LeaseManager, String> {
+    let owners = owner::find(client, settings).await.map_err(|error| error.to_string())?;
     // Applied rather than posted: so the right to create can be given for this name alone.
     let lease = json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": settings.lease, "namespace": settings.namespace},
+        "metadata": {
+            "name": settings.lease,
+            "namespace": settings.namespace,
+            "ownerReferences": owners,
+        },
     });
     let apply = PatchParams::apply(crate::FIELD_MANAGER);
     let patch = Patch::Apply(&lease);

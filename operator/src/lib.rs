@@ -12,6 +12,7 @@ mod health;
 mod lease;
 mod metrics;
 mod observe;
+mod owner;
 mod published;
 mod report;
 mod run;

@@ -9,6 +9,7 @@ use crate::events::Events;
 use crate::health::{self, Health};
 use crate::lease::{self, Lost, Role};
 use crate::metrics::Metrics;
+use crate::owner;
 use crate::published::Published;
 use crate::report::{self, News, Reporter};
 use crate::settings::Settings;
@@ -225,7 +226,7 @@ impl Operator {
         let (client, metrics) = (self.client.clone(), self.metrics.clone());
         let prepared = async {
             stores.ready().await;
-            custody::owners_or_wait(&client, settings).await
+            owner::find_or_wait(&client, settings).await
         };
         let owners = tokio::select! {
             owners = prepared => owners,

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every ring in one command, counted at the end. People and CI run the same.
 
+mod step;
 mod whole;
 
 use crate::cluster;
@@ -63,7 +64,7 @@ impl Tally {
 
     fn step(&mut self, name: &str, mut command: Command) {
         let started = Instant::now();
-        let passed = command.status().is_ok_and(|status| status.success());
+        let passed = step::run(&mut command).is_ok_and(|(status, _)| status.success());
         self.count(name, passed, started);
     }
 
@@ -80,19 +81,15 @@ impl Tally {
     /// Runs all unit and integration tests; their own counts are added.
     fn cargo_test(&mut self) {
         let started = Instant::now();
-        let output = cargo(&["test", "--workspace", "--no-fail-fast"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .output();
-        let Ok(output) = output else {
+        let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+        let Ok((status, text)) = step::run(command.stdout(Stdio::piped())) else {
             return self.count("cargo test", false, started);
         };
-        let text = String::from_utf8_lossy(&output.stdout);
         print!("{text}");
         let (passed, failed) = totals(&text);
         self.passed += passed;
         self.failed += failed;
-        let built = output.status.success() || failed > 0;
+        let built = status.success() || failed > 0;
         self.count("cargo test", built, started);
     }
 

@@ -3,23 +3,23 @@
 //! <https://opentelemetry.io/docs/specs/otlp/>: which codes are retried, and after what delay.
 
 use super::connect::{Pool, Ready};
+use super::credentials::Credentials;
 use super::encode::{Pieces, encode};
 use super::failure::{Failure, FailureReason};
 use super::target::Target;
-use super::tls;
 use crate::ack::AckToken;
 use crate::secrets::Secrets;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-    TE, USER_AGENT,
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE, USER_AGENT,
 };
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use sluice_engine::config::{Auth, Compression, Destination, Protocol, SecretKey};
+use percent_encoding::percent_decode;
+use sluice_engine::config::{Auth, Compression, Destination, Protocol};
 use sluice_engine::queue::Chunk;
 use sluice_wire::Signal;
 use sluice_wire::response::{Status, partial_success};
@@ -99,14 +99,16 @@ impl Otlp {
         let bodies = chunks.iter().map(|chunk| &chunk.body);
         let body = encode(bodies, self.compression, self.protocol)
             .map_err(|error| Failure::for_good(FailureReason::Rejected, error.to_string()))?;
-        let exchange = tokio::time::timeout(self.timeout, self.exchange(signal, body)).await;
+        let credentials = Credentials::read(&self.auth, &self.secrets)?;
+        let exchange = self.exchange(signal, body, &credentials);
+        let exchange = tokio::time::timeout(self.timeout, exchange).await;
         let answer = exchange.unwrap_or_else(|_| {
             let message = format!("no answer within {} ms", self.timeout.as_millis());
             Err(Failure::for_now(FailureReason::Timeout, message))
         })?;
         let result = match self.protocol {
-            Protocol::Grpc => judge_grpc(&answer),
-            Protocol::Http => judge_http(&answer),
+            Protocol::Grpc => judge_grpc(&answer, &credentials),
+            Protocol::Http => judge_http(&answer, &credentials),
         };
         if result.as_ref().is_err_and(|failure| failure.reason == FailureReason::Unauthorized) {
             self.secrets.ask_for_refresh();
@@ -114,13 +116,19 @@ impl Otlp {
         result
     }
 
-    async fn exchange(&self, signal: Signal, body: Pieces) -> Result<Answer, Failure> {
+    async fn exchange(
+        &self,
+        signal: Signal,
+        body: Pieces,
+        credentials: &Credentials,
+    ) -> Result<Answer, Failure> {
         let mut ready = self.pool.get().await?;
-        let mut sent = ready.connection.send(self.request(signal, body.clone())?).await;
+        let request = self.request(signal, body.clone(), credentials)?;
+        let mut sent = ready.connection.send(request).await;
         if ready.reused && sent.is_err() {
             // The peer had closed a kept connection: nobody's fault, so one more time at once.
             ready = self.pool.get_new().await?;
-            sent = ready.connection.send(self.request(signal, body)?).await;
+            sent = ready.connection.send(self.request(signal, body, credentials)?).await;
         }
         let lost = |error: String| Failure::for_now(FailureReason::ConnectionLost, error);
         let response = sent.map_err(|error| lost(error.to_string()))?;
@@ -130,7 +138,12 @@ impl Otlp {
         Ok(answer)
     }
 
-    fn request(&self, signal: Signal, body: Pieces) -> Result<Request<Pieces>, Failure> {
+    fn request(
+        &self,
+        signal: Signal,
+        body: Pieces,
+        credentials: &Credentials,
+    ) -> Result<Request<Pieces>, Failure> {
         let path = match self.protocol {
             Protocol::Grpc => signal.grpc_path().to_owned(),
             Protocol::Http => format!("{}/v1/{}", self.target.base_path, signal.as_str()),
@@ -147,38 +160,10 @@ impl Otlp {
             Failure::for_now(FailureReason::InvalidEndpoint, "the host is not one of a URL")
         })?;
         request.headers_mut().insert(http::header::HOST, host);
-        if let Some((name, value)) = self.credentials()? {
-            request.headers_mut().insert(name, value);
+        if let Some((name, value)) = &credentials.header {
+            request.headers_mut().insert(name, value.clone());
         }
         Ok(request)
-    }
-
-    /// Read for each request, so that a new Secret counts at once.
-    fn credentials(&self) -> Result<Option<(HeaderName, HeaderValue)>, Failure> {
-        let (name, value) = match &self.auth {
-            Auth::None => return Ok(None),
-            Auth::Basic(secret) => {
-                let key = |key: &str| SecretKey { secret: secret.clone(), key: key.to_owned() };
-                let mut pair = tls::read(&key("username"), &self.secrets)?;
-                pair.push(b':');
-                pair.extend(tls::read(&key("password"), &self.secrets)?);
-                (AUTHORIZATION, format!("Basic {}", STANDARD.encode(pair)).into_bytes())
-            }
-            Auth::Bearer(key) => {
-                let mut value = b"Bearer ".to_vec();
-                value.extend_from_slice(tls::read(key, &self.secrets)?.trim_ascii());
-                (AUTHORIZATION, value)
-            }
-            Auth::Header { name, value } => {
-                let name = HeaderName::try_from(name.as_str()).map_err(|_| invalid_header(name))?;
-                (name, tls::read(value, &self.secrets)?.trim_ascii().to_vec())
-            }
-        };
-        let mut value = HeaderValue::from_bytes(&value).map_err(|_| {
-            Failure::for_now(FailureReason::SecretInvalid, "a credential is no header value")
-        })?;
-        value.set_sensitive(true);
-        Ok(Some((name, value)))
     }
 }
 
@@ -211,7 +196,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, String> {
     Ok(Answer { status: parts.status, headers: parts.headers, trailers, body })
 }
 
-fn judge_grpc(answer: &Answer) -> Result<u64, Failure> {
+fn judge_grpc(answer: &Answer, credentials: &Credentials) -> Result<u64, Failure> {
     let field = |name: &str| answer.trailers.get(name).or_else(|| answer.headers.get(name));
     let code = field("grpc-status").and_then(|code| code.to_str().ok()?.parse::<i32>().ok());
     let Some(code) = code else { return judge_status(answer, "no grpc-status") };
@@ -225,8 +210,9 @@ fn judge_grpc(answer: &Answer) -> Result<u64, Failure> {
         Status::from_protobuf(&STANDARD_NO_PAD.decode(text).unwrap_or_default())
     });
     let delay = details.and_then(|status| status.retry_delay);
-    let message = field("grpc-message").and_then(|text| text.to_str().ok()).unwrap_or_default();
-    let message = format!("gRPC status {code}: {message}");
+    let message = field("grpc-message").map(HeaderValue::as_bytes).unwrap_or_default();
+    let message = percent_decode(message).decode_utf8_lossy();
+    let message = format!("gRPC status {code}: {}", credentials.redact(&message));
     let failure = match code {
         // CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS
         1 | 4 | 10 | 11 | 14 | 15 => Failure::for_now(FailureReason::Unavailable, message),
@@ -237,11 +223,11 @@ fn judge_grpc(answer: &Answer) -> Result<u64, Failure> {
     Err(failure.after(delay))
 }
 
-fn judge_http(answer: &Answer) -> Result<u64, Failure> {
+fn judge_http(answer: &Answer, credentials: &Credentials) -> Result<u64, Failure> {
     if answer.status.is_success() {
         return Ok(rejected(&answer.body));
     }
-    judge_status(answer, &Status::from_protobuf(&answer.body).message)
+    judge_status(answer, &credentials.redact(&Status::from_protobuf(&answer.body).message))
 }
 
 /// For HTTP, and for gRPC peers behind something that speaks only HTTP.

@@ -72,9 +72,10 @@ fn nothing_is_left() -> Result<()> {
 
 const BORN_WITH_THE_NAMESPACE: [&str; 2] = ["configmap/kube-root-ca.crt", "serviceaccount/default"];
 
-/// Namespaces are their owners', and the definitions are looked at apart.
+/// Namespaces are their owners'; the definitions, with the API that they make, are looked at apart.
 fn is_spared(name: &str) -> bool {
-    name.starts_with("namespace/") || name.starts_with("customresourcedefinition")
+    let kind = name.split(['/', '.']).next().unwrap_or_default();
+    ["namespace", "customresourcedefinition", "apiservice"].contains(&kind)
 }
 
 /// Every kind that can be listed, but events: they end by themselves.

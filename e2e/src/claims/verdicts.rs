@@ -33,7 +33,7 @@ pub(crate) fn sixty_bad_objects_get_the_same_verdict_from_check_and_the_api_serv
         }
     }
     ensure!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
-    let left = get(&["-n", &stage.namespace, "sluice"])?;
+    let left = get(&["-n", &stage.namespace, "telemetrypipelines,destinations"])?;
     ensure!(left["items"].as_array().is_some_and(Vec::is_empty), "a dry run left something");
     Ok(())
 }
