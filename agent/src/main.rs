@@ -5,9 +5,6 @@ use sluice_agent::cluster::{Arguments, LogFormat, Verb, prepare_state, run};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Wrong settings, as for flags that do not parse.
 const USAGE: u8 = 2;
 

@@ -19,7 +19,6 @@ use results::{Figure, Goal};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Action {
@@ -71,8 +70,7 @@ pub(crate) fn run(action: &Action) -> Result<()> {
 
 /// The same command, compiled so that senders and destination take little of the machine.
 fn run_optimized() -> Result<()> {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--release", "--quiet", "--package", "xtask", "--"]);
+    let mut command = commands::cargo(&["run", "--release", "--quiet", "--package", "xtask", "--"]);
     commands::run(command.args(std::env::args_os().skip(1)))
 }
 

@@ -3,18 +3,18 @@
 mod contents;
 mod layout;
 
-use crate::{cluster, programs};
+use crate::{cluster, commands, programs};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use layout::{Entry, Image};
 
 /// The image's name; the chart's default has the same.
 const NAME: &str = concat!("sluice.dev/sluice:", env!("CARGO_PKG_VERSION"));
-const PACKAGES: &[&str] = &["sluice-operator", "sluice-agent", "sluice-cli"];
+pub(crate) const PACKAGES: &[&str] = &["sluice-operator", "sluice-agent", "sluice-cli"];
 /// What the packages build and the image holds in `/usr/bin`.
 const PROGRAMS: &[&str] = &["sluice", "sluice-agent", "sluice-operator"];
 /// A promise to users: what a node has to pull.
@@ -108,11 +108,10 @@ fn put(image: &Image, archive: &Path) -> Result<u64> {
 
 /// Builds packages in release mode; gives their programs, as cargo names them.
 pub(crate) fn release_programs(packages: &[&str]) -> Result<Vec<PathBuf>> {
-    let mut command = Command::new(env!("CARGO"));
+    let build = ["build", "--release", "--bins", "--message-format=json-render-diagnostics"];
+    let mut command = commands::cargo(&build);
     command
-        .args(["build", "--release", "--bins", "--message-format=json-render-diagnostics"])
         .args(packages.iter().flat_map(|package| ["--package", package]))
-        .current_dir(crate::root())
         .stderr(Stdio::inherit());
     let output = command.output().context("start cargo")?;
     if !output.status.success() {

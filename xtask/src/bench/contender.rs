@@ -47,7 +47,8 @@ pub(super) struct Running {
 
 impl Programs {
     pub(super) fn build() -> Result<Self> {
-        let built = image::release_programs(&["sluice-agent"])?;
+        // The image's own programs: what is measured is what is shipped.
+        let built = image::release_programs(image::PACKAGES)?;
         let sluice = built.into_iter().find(|program| program.ends_with("sluice-agent"));
         let sluice = sluice.context("the release build made no sluice-agent")?;
         Ok(Self { sluice, otelcol: programs::ensure("otelcol")?.join("otelcol") })

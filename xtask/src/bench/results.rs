@@ -160,3 +160,16 @@ pub(super) fn record(figures: &[Figure]) -> Result<()> {
     write(figures, &crate::root().join(RECORDED))?;
     fs::write(crate::root().join(PAGE), page(figures)).with_context(|| format!("write {PAGE}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_page_is_made_from_the_committed_results() {
+        let recorded = fs::read_to_string(crate::root().join(RECORDED)).unwrap();
+        let figures: Vec<Figure> = serde_json::from_str(&recorded).unwrap();
+        let committed = fs::read_to_string(crate::root().join(PAGE)).unwrap();
+        assert!(committed == page(&figures), "run `cargo xtask bench passthrough --record`");
+    }
+}
