@@ -161,8 +161,10 @@ fn assemble(
     }
     if let Some(last) = last {
         for name in running_on(observed, compiled) {
-            let kept = last.pipelines.get_key_value(&name.to_string());
-            config.pipelines.extend(kept.map(|(key, kept)| (key.clone(), kept.clone())));
+            let key = name.to_string();
+            let kept = last.pipelines.get(&key);
+            let kept = kept.and_then(|kept| without_closed(observed, compiled, name, kept));
+            config.pipelines.extend(kept.map(|kept| (key, kept)));
         }
     }
     add_destinations(compiled, last, &mut config);
@@ -183,6 +185,31 @@ fn running_on<'a>(
         Kind::Collector | Kind::Destination => None,
     });
     known.chain(unreadable)
+}
+
+/// A kept version, but for the destinations that their owner has closed to it since; a destination
+/// that is broken itself closes nothing. `None`: those were all.
+fn without_closed(
+    observed: &Observed,
+    compiled: &Compiled,
+    name: &ObjectName,
+    kept: &config::Pipeline,
+) -> Option<config::Pipeline> {
+    let is_open = |key: &String| {
+        parse_key(key).is_some_and(|destination| {
+            let is_sound = matches!(compiled.destinations.get(&destination), Some(Ok(_)));
+            let object = living_destination(observed, &destination).filter(|_| is_sound);
+            destination.namespace == name.namespace
+                || object.is_none_or(|object| {
+                    pipeline::may_share(observed, name, &destination, object).is_ok()
+                })
+        })
+    };
+    let mut kept = kept.clone();
+    for destinations in [&mut kept.traces, &mut kept.metrics, &mut kept.logs] {
+        destinations.retain(is_open);
+    }
+    (destinations_of(&kept).count() > 0).then_some(kept)
 }
 
 /// A key of [`Config::pipelines`] or [`Config::destinations`].

@@ -13,7 +13,8 @@ mod status;
 
 pub use children::FLEET_LABEL;
 pub use observed::{
-    DaemonSetState, Fleet, ObjectName, Observed, Settings, UnreadyPod, UnreadyReason,
+    DaemonSetState, Fleet, ObjectName, Observed, Refusal, RefusalCause, Settings, UnreadyPod,
+    UnreadyReason,
 };
 pub use planned::{API_VERSION, Child, Event, FleetConfig, Plan, Status, StatusWrite};
 pub use problem::{NotAllowed, Problem};

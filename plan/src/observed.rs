@@ -120,7 +120,23 @@ pub struct Fleet {
     /// The newest config that was published for the fleet. `None`: not known here; it is then read
     /// out of the ConfigMaps.
     pub last_good: Option<Arc<Config>>,
+    /// Why the API server did not take a child of the fleet when it was last asked.
+    pub refusal: Option<Refusal>,
     pub report: FleetReport,
+}
+
+/// The API server's answer to whoever asks for what it may not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub cause: RefusalCause,
+    /// Names what was asked for.
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalCause {
+    Permission,
+    Quota,
 }
 
 /// `metadata.generation` and the status of a DaemonSet.

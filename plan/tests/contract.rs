@@ -5,7 +5,7 @@
 mod world;
 
 use serde_json::json;
-use sluice_plan::ObjectName;
+use sluice_plan::{ObjectName, Refusal, RefusalCause};
 use world::{SYSTEM, World, summary};
 
 /// (observedGeneration, Ready with its reason, Reconciling, Stalled) of the Collector, the
@@ -73,6 +73,23 @@ fn rolling_out_is_reconciling() {
 #[test]
 fn done_is_ready() {
     assert_eq!(rows(&settled()), [(); 3].map(|()| row(1, "True (Reconciled)", false, false)));
+}
+
+#[test]
+fn what_the_api_server_refuses_is_stalled() {
+    for (cause, reason) in
+        [(RefusalCause::Permission, "PermissionDenied"), (RefusalCause::Quota, "QuotaDenied")]
+    {
+        let mut world = settled();
+        let message = "cannot apply Service sluice-agent: no".to_owned();
+        let refusal = Refusal { cause, message: message.clone() };
+        world.observed.fleets.get_mut("default").unwrap().refusal = Some(refusal);
+        world.lap();
+        let [collector, ..] = rows(&world);
+        assert_eq!(collector, row(1, &format!("False ({reason})"), false, true));
+        let status = world.observed.collectors["default"].status.clone().unwrap();
+        assert!(status.conditions.iter().any(|condition| condition.message.starts_with(&message)));
+    }
 }
 
 #[test]

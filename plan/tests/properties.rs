@@ -54,8 +54,10 @@ fn destination(dice: &mut Dice, i: u64) -> Value {
 
 fn pipeline(dice: &mut Dice, i: u64) -> Value {
     let mut spec = json!({"paused": dice.chance(10)});
+    // The API server takes none without a signal.
+    let at_least = dice.pick(&["traces", "metrics", "logs"]);
     for signal in ["traces", "metrics", "logs"] {
-        if dice.chance(50) {
+        if signal == at_least || dice.chance(50) {
             let name = format!("d{}", dice.below(6));
             let namespace = dice.pick(&NAMESPACES);
             spec[signal] = json!({"destinationRefs": [{"name": name, "namespace": namespace}]});

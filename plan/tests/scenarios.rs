@@ -48,6 +48,7 @@ scenarios! {
     a_pipeline_is_taken_over,
     a_broken_pipeline_runs_on_in_its_last_good_version,
     a_shared_destination_admits_only_selected_namespaces,
+    a_destination_is_closed_to_a_namespace,
     a_destination_that_is_down_keeps_everything_ready,
     a_missing_secret_stalls_after_the_deadline,
     a_crash_loop_stalls_after_the_deadline,

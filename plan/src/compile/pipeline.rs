@@ -124,7 +124,8 @@ fn resolve(
     Ok(key)
 }
 
-fn may_share(
+/// Whether the owner of a destination lets the pipelines of a namespace use it.
+pub(super) fn may_share(
     observed: &Observed,
     pipeline: &ObjectName,
     destination: &ObjectName,

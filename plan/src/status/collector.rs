@@ -6,7 +6,9 @@ use super::conditions::{Conditions, Readiness};
 use super::flow::sentence;
 use crate::children::{agent_name, version};
 use crate::compile::{CompiledFleet, FleetState, Verdict};
-use crate::observed::{DaemonSetState, Fleet, Settings, UnreadyPod, UnreadyReason};
+use crate::observed::{
+    DaemonSetState, Fleet, Refusal, RefusalCause, Settings, UnreadyPod, UnreadyReason,
+};
 use crate::report::MemoryPressure;
 use jiff::Timestamp;
 use sluice_crds::collector::{
@@ -40,7 +42,7 @@ pub(super) fn status(
     set_config_adopted(&mut conditions, adoption, &rollout, settings);
     set_memory_pressure(&mut conditions, fleet);
     set_sender_identity(&mut conditions, fleet);
-    let readiness = readiness(&conditions, compiled, &rollout, adoption, settings);
+    let readiness = readiness(&conditions, compiled, fleet, &rollout, adoption, settings);
     conditions.set_readiness(readiness, settings.progress_deadline);
     CollectorStatus {
         observed_generation: Some(generation),
@@ -173,6 +175,7 @@ fn set_sender_identity(conditions: &mut Conditions<'_>, fleet: &Fleet) {
 fn readiness(
     conditions: &Conditions<'_>,
     compiled: &CompiledFleet,
+    fleet: &Fleet,
     rollout: &Rollout,
     adoption: &FleetAdoption<'_>,
     settings: &Settings,
@@ -184,8 +187,13 @@ fn readiness(
             return Readiness::Failed(problem.reason(), message);
         }
         FleetState::Paused => return done(Reason::Paused),
-        FleetState::Managed if rollout.has_no_node() => return done(Reason::NoEligibleNodes),
         FleetState::Managed => {}
+    }
+    if let Some(refusal) = &fleet.refusal {
+        return refused(refusal);
+    }
+    if rollout.has_no_node() {
+        return done(Reason::NoEligibleNodes);
     }
     if !rollout.is_done() {
         let message = sentence(rollout.reason());
@@ -211,6 +219,14 @@ fn readiness(
         true => under_way(Reason::WaitingForAgents, message),
         false => Readiness::Waiting { reconciling: Reason::WaitingForAgents, message },
     }
+}
+
+fn refused(refusal: &Refusal) -> Readiness {
+    let reason = match refusal.cause {
+        RefusalCause::Permission => Reason::PermissionDenied,
+        RefusalCause::Quota => Reason::QuotaDenied,
+    };
+    Readiness::Failed(reason, format!("{}. {}", refusal.message, reason.remedy()))
 }
 
 fn under_way(reconciling: Reason, message: String) -> Readiness {
