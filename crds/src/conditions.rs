@@ -129,15 +129,7 @@ pub const CATALOGUE: &[Entry] = &[
         doc: "This generation is accepted, and at least 95 % of the reporting agents run it. A \
               destination that is down does not change it: see FlowHealthy and Delivering.",
         reasons: &[
-            (
-                Status::True,
-                &[
-                    Reason::Reconciled,
-                    Reason::ReconciledWithWarnings,
-                    Reason::Paused,
-                    Reason::NoEligibleNodes,
-                ],
-            ),
+            (Status::True, &[Reason::Reconciled, Reason::Paused, Reason::NoEligibleNodes]),
             (
                 Status::False,
                 &[
@@ -256,7 +248,6 @@ pub const CATALOGUE: &[Entry] = &[
                     Reason::Throttled,
                     Reason::DestinationUnreachable,
                     Reason::DestinationRejects,
-                    Reason::SourceUnreadable,
                 ],
             ),
             (Status::Unknown, &[Reason::StaleReports]),

@@ -20,9 +20,14 @@ macro_rules! claims {
     ($($module:ident :: $name:ident),* $(,)?) => { &[$((stringify!($name), $module::$name)),*] };
 }
 
+/// What takes longer than `cargo xtask test` may: `cargo xtask soak`.
+pub(crate) const SOAK: &[(&str, Claim)] =
+    claims![absence::an_operator_away_for_120_s_changes_nothing];
+
 pub(crate) const ALL: &[(&str, Claim)] = claims![
     signals::the_three_signals_of_an_app_pod_arrive_at_a_real_otel_collector,
     identity::forged_attributes_are_overwritten,
+    identity::a_claim_in_an_unusual_place_is_overwritten,
     identity::an_unknown_sender_is_marked,
     isolation::a_broken_pipeline_leaves_its_neighbour_alone,
     absence::the_agent_writes_its_checkpoint_as_uid_65532,
@@ -34,6 +39,7 @@ pub(crate) const ALL: &[(&str, Claim)] = claims![
     conditions::a_missing_secret_is_waited_for,
     deadlines::a_new_object_is_in_progress,
     deadlines::conditions_and_kstatus_agree_as_time_passes,
+    deadlines::a_child_that_a_quota_forbids_is_told,
     gitops::the_same_manifests_applied_20_times_change_nothing,
     repair::a_child_edited_or_deleted_by_hand_is_repaired,
     verdicts::sixty_bad_objects_get_the_same_verdict_from_check_and_the_api_server,

@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// Only the claims whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
+    /// The claims that take longer, instead of all others.
+    #[arg(long)]
+    soak: bool,
     /// The chart to install.
     #[arg(long, default_value = "charts/sluice")]
     chart: PathBuf,
@@ -35,7 +38,8 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     stage::install(&arguments)?;
     let (mut passed, mut failed) = (0, 0);
-    for (name, claim) in claims::ALL {
+    let claims = if arguments.soak { claims::SOAK } else { claims::ALL };
+    for (name, claim) in claims {
         if !name.contains(&arguments.only) {
             continue;
         }

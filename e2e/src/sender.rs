@@ -4,6 +4,7 @@ use crate::kubectl::{apply, kubectl};
 use crate::stage::OTLP;
 use anyhow::Result;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 pub(crate) struct Sender {
     namespace: String,
@@ -59,13 +60,17 @@ spec:
 
     /// Waits until every item was accepted.
     pub(crate) fn finish(&self) -> Result<()> {
+        self.finish_within(Duration::from_secs(120))
+    }
+
+    pub(crate) fn finish_within(&self, limit: Duration) -> Result<()> {
         kubectl(&[
             "-n",
             &self.namespace,
             "wait",
             "--for=jsonpath={.status.phase}=Succeeded",
             &format!("pod/{}", self.name),
-            "--timeout=120s",
+            &format!("--timeout={}s", limit.as_secs()),
         ])?;
         Ok(())
     }

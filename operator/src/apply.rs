@@ -9,7 +9,8 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions, Propagatio
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use sha2::{Digest, Sha256};
-use sluice_plan::Plan;
+use sluice_crds::conditions::EventReason;
+use sluice_plan::{Child, Event, Kind, ObjectName, Plan, Refusal, RefusalCause};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Applied {
     plan: Plan,
     /// Collectors of which something could not be applied, and why.
     failures: BTreeMap<String, ApplyError>,
+    /// What somebody else had changed or deleted.
+    repairs: Vec<Event>,
 }
 
 impl Applied {
@@ -30,6 +33,16 @@ impl Applied {
 
     pub fn failures(&self) -> &BTreeMap<String, ApplyError> {
         &self.failures
+    }
+
+    /// What the planner can tell users of the failures, by the name of the Collector.
+    pub fn refusals(&self) -> BTreeMap<String, Refusal> {
+        let failures = self.failures.iter();
+        failures.filter_map(|(fleet, error)| Some((fleet.clone(), error.refusal()?))).collect()
+    }
+
+    pub fn repairs(&self) -> &[Event] {
+        &self.repairs
     }
 }
 
@@ -51,6 +64,21 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// `None`: it may succeed when it is tried again.
+    fn refusal(&self) -> Option<Refusal> {
+        let (Self::Apply { source, .. } | Self::Prune { source, .. }) = self else {
+            return None;
+        };
+        let message = self.to_string();
+        // <https://kubernetes.io/docs/concepts/policy/resource-quotas/>: how a quota refuses.
+        let cause = match source.code() {
+            403 if message.contains("exceeded quota") => RefusalCause::Quota,
+            403 => RefusalCause::Permission,
+            _ => return None,
+        };
+        Some(Refusal { cause, message })
+    }
+
     /// A bounded set, fit for a metric label.
     pub fn label(&self) -> &'static str {
         match self {
@@ -100,6 +128,22 @@ struct LastApply {
     hash: [u8; 32],
     /// What the API server answered.
     resource_version: String,
+    /// Changes when somebody else changes what was applied, or deletes it.
+    edition: Edition,
+}
+
+/// UID and generation; of kinds that have no generation, whose status nobody writes either, the
+/// resource version.
+type Edition = (Option<String>, Result<i64, Option<String>>);
+
+/// What [`Applier::ensure`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    AsApplied,
+    /// Another wish, or the first of this replica.
+    New,
+    /// The wish of before, changed or deleted by somebody else.
+    Drifted,
 }
 
 impl Applier {
@@ -116,6 +160,7 @@ impl Applier {
     /// One fleet's failure leaves the others alone.
     pub async fn apply(&mut self, plan: Plan, existing: &Existing) -> Applied {
         let mut failures: BTreeMap<String, ApplyError> = BTreeMap::new();
+        let mut repairs = Vec::new();
         let mut wanted = BTreeSet::new();
         for child in &plan.children {
             let key = match key(&child.object) {
@@ -129,8 +174,12 @@ impl Applier {
             if failures.contains_key(&child.fleet) {
                 continue;
             }
-            if let Err(error) = self.ensure(&key, &child.object, existing).await {
-                failures.insert(child.fleet.clone(), error);
+            match self.ensure(&key, &child.object, existing).await {
+                Ok(Found::AsApplied | Found::New) => {}
+                Ok(Found::Drifted) => repairs.push(repaired(&key, child)),
+                Err(error) => {
+                    failures.insert(child.fleet.clone(), error);
+                }
             }
         }
         for (key, child) in &existing.children {
@@ -147,7 +196,7 @@ impl Applier {
                 failures.insert(child.fleet.clone(), error);
             }
         }
-        Applied { plan, failures }
+        Applied { plan, failures, repairs }
     }
 
     /// Applies one object unless it stands exactly as this replica last left it.
@@ -159,14 +208,14 @@ impl Applier {
         key: &ChildKey,
         object: &DynamicObject,
         existing: &Existing,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Found, ApplyError> {
         let hash = hash(object);
         let observed = existing.children.get(key).map(|child| child.resource_version.as_str());
         if let Some(last) = self.last.get(key)
             && last.hash == hash
             && observed == Some(&last.resource_version)
         {
-            return Ok(());
+            return Ok(Found::AsApplied);
         }
         let params = PatchParams::apply(crate::FIELD_MANAGER).force();
         let api = self.api(key.kind);
@@ -177,9 +226,15 @@ impl Applier {
             .map_err(|source| ApplyError::Apply { key: key.clone(), source })?;
         self.metrics.applied.with_label_values(&[key.kind.as_str()]).inc();
         tracing::info!(kind = key.kind.as_str(), name = key.name, "object applied");
-        let resource_version = taken.resource_version().unwrap_or_default();
-        self.last.insert(key.clone(), LastApply { hash, resource_version });
-        Ok(())
+        let applied = LastApply {
+            hash,
+            resource_version: taken.resource_version().unwrap_or_default(),
+            edition: (taken.uid(), taken.metadata.generation.ok_or(taken.resource_version())),
+        };
+        let edition = applied.edition.clone();
+        let last = self.last.insert(key.clone(), applied);
+        let drifted = last.is_some_and(|last| last.hash == hash && last.edition != edition);
+        Ok(if drifted { Found::Drifted } else { Found::New })
     }
 
     async fn prune(&mut self, key: &ChildKey, resource_version: &str) -> Result<(), ApplyError> {
@@ -207,6 +262,20 @@ impl Applier {
 
     fn api(&self, kind: ChildKind) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &resource(kind))
+    }
+}
+
+/// What the owner of the Collector is told.
+fn repaired(key: &ChildKey, child: &Child) -> Event {
+    let owners = child.object.owner_references();
+    let reason = EventReason::DriftRepaired;
+    Event {
+        kind: Kind::Collector,
+        name: ObjectName::new("", &child.fleet),
+        uid: owners.first().map(|owner| owner.uid.clone()).unwrap_or_default(),
+        reason,
+        severity: reason.event_type(),
+        note: format!("{key} had been changed or deleted and was restored. {}", reason.remedy()),
     }
 }
 

@@ -20,7 +20,7 @@ mod settings;
 mod spine;
 mod stores;
 
-pub use apply::{Applied, Applier, ApplyError};
+pub use apply::{Applied, Applier, ApplyError, Found};
 pub use authority::{Authority, AuthorityError, ServingCertificate};
 pub use calls::CallError;
 pub use control::{

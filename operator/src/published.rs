@@ -1,7 +1,7 @@
 //! The configurations that this leader has published, newest last: what is wanted now, and what
-//! some agent still runs.
+//! some agent still runs. And what the API server refused.
 
-use sluice_plan::{Fleet, FleetConfig, Plan};
+use sluice_plan::{Fleet, FleetConfig, Plan, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ const HISTORY_MAX: usize = 16;
 pub struct Published {
     /// By the name of the Collector.
     fleets: BTreeMap<String, Vec<FleetConfig>>,
+    /// What the API server did not take in the last lap.
+    refusals: BTreeMap<String, Refusal>,
 }
 
 impl Published {
@@ -22,6 +24,11 @@ impl Published {
             fleet.configs.insert(old.hash.clone(), Arc::clone(&old.config));
         }
         fleet.last_good = history.last().map(|newest| Arc::clone(&newest.config));
+        fleet.refusal = self.refusals.get(name).cloned();
+    }
+
+    pub fn remember(&mut self, refusals: BTreeMap<String, Refusal>) {
+        self.refusals = refusals;
     }
 
     /// Takes in what `plan` publishes; forgets what no agent of `running` runs any more.

@@ -11,6 +11,8 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
+use sluice_crds::CollectorStatus;
+use sluice_crds::conditions::ConditionType;
 use sluice_plan::{Event, Kind, ObjectName, Plan, Status, StatusWrite};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,19 +28,29 @@ pub struct News {
     /// Conditions first.
     statuses: Vec<StatusWrite>,
     events: Vec<Event>,
+    /// Of no status.
+    repairs: Vec<Event>,
 }
 
 /// Hands over what `applied` says of users' objects.
 pub fn report(applied: &Applied, outbox: &watch::Sender<Arc<News>>) {
     let Plan { statuses, events, fleets: _, children: _, untouched: _ } = applied.plan();
-    // A Collector whose children were not taken is not yet what its new status says.
-    let told = |write: &&StatusWrite| match write.status {
-        Status::Collector(_) => !applied.failures().contains_key(&write.name.name),
+    // A Collector whose children were not taken is not what a status says that is content.
+    let told = |write: &&StatusWrite| match &write.status {
+        Status::Collector(status) => {
+            !applied.failures().contains_key(&write.name.name) || !is_ready(status)
+        }
         Status::TelemetryPipeline(_) | Status::Destination(_) => true,
     };
     let mut statuses: Vec<StatusWrite> = statuses.iter().filter(told).cloned().collect();
     statuses.sort_by_key(|write| !write.urgent);
-    outbox.send_replace(Arc::new(News { statuses, events: events.clone() }));
+    let repairs = applied.repairs().to_vec();
+    outbox.send_replace(Arc::new(News { statuses, events: events.clone(), repairs }));
+}
+
+fn is_ready(status: &CollectorStatus) -> bool {
+    let ready = ConditionType::Ready.as_str();
+    status.conditions.iter().any(|condition| condition.type_ == ready && condition.status == "True")
 }
 
 type Key = (Kind, ObjectName);
@@ -115,7 +127,11 @@ impl Reporter {
     pub async fn run(mut self, mut inbox: watch::Receiver<Arc<News>>) {
         let mut done = HashSet::new();
         loop {
+            let fresh = inbox.has_changed().unwrap_or(false);
             let news = Arc::clone(&inbox.borrow_and_update());
+            for event in news.repairs.iter().filter(|_| fresh) {
+                self.events.tell(event).await;
+            }
             if let Some(write) = self.next(&news, &done) {
                 self.bucket.tick().await;
                 done.insert((write.status.kind(), write.name.clone()));

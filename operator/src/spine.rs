@@ -88,6 +88,7 @@ impl Spine {
         let trusted = self.trust(&existing).await;
         let applied = self.applier.apply(sluice_plan::plan(&observed), &existing).await;
         self.publish(&applied, &running);
+        self.published.remember(applied.refusals());
         report::report(&applied, &self.outbox);
         for (fleet, error) in applied.failures() {
             self.metrics.failed(error.label());
@@ -99,7 +100,8 @@ impl Spine {
 
     async fn trust(&mut self, existing: &Existing) -> Result<(), Incomplete> {
         let key = ChildKey { kind: ChildKind::ConfigMap, name: authority::NAME.to_owned() };
-        self.applier.ensure(&key, &self.trust, existing).await.map_err(|error| {
+        let ensured = self.applier.ensure(&key, &self.trust, existing).await;
+        ensured.map(drop).map_err(|error| {
             self.metrics.failed("trust");
             tracing::warn!(%error, "certificate authority not published");
             Incomplete

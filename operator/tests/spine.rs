@@ -126,7 +126,12 @@ async fn a_fleet_that_cannot_be_applied_leaves_its_neighbour_alone() {
     assert!(cluster.api.get(&format!("{OWN_APPS}/daemonsets/sluice-agent")).is_some());
     let status = |name: &str| cluster.api.get(&format!("{OURS}/collectors/{name}")).unwrap();
     assert_eq!(status("default")["status"]["observedGeneration"], 1);
-    assert_eq!(status("edge")["status"], Value::Null, "nothing is told before it is applied");
+    // Nothing of the new generation but that it was refused.
+    let ready = &status("edge")["status"]["conditions"][0];
+    assert_eq!((&ready["type"], &ready["status"]), (&json!("Ready"), &json!("False")));
+    assert_eq!(ready["reason"], "PermissionDenied");
+    let message = ready["message"].as_str().unwrap();
+    assert!(message.contains("DaemonSet sluice-agent-edge"), "{message}");
 }
 
 #[tokio::test(start_paused = true)]

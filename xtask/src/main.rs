@@ -10,6 +10,7 @@ mod image;
 #[cfg(test)]
 mod layers;
 mod programs;
+mod soak;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Runs every test; the last line is `N passed, N failed`.
     Test(test::Arguments),
+    /// Checks the claims that take minutes, and writes `docs/soak.md`.
+    Soak,
     /// A real Kubernetes for the tests, on this machine.
     #[command(subcommand)]
     Cluster(cluster::Action),
@@ -42,6 +45,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
+        Command::Soak => soak::run(),
         Command::Cluster(action) => cluster::run(&action),
         Command::Bench(action) => bench::run(&action),
         Command::Image(arguments) => image::run(&arguments),

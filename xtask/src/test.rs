@@ -1,9 +1,10 @@
 //! `cargo xtask test`: every ring in one command, counted at the end. People and CI run the same.
 
 mod step;
-mod whole;
+pub(crate) mod whole;
 
 use crate::cluster;
+use crate::commands::cargo;
 use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -102,7 +103,8 @@ impl Tally {
             return Ok(());
         }
         let started = Instant::now();
-        let verdict = whole::check(arguments.only.as_deref(), arguments.keep);
+        let flags = arguments.only.as_deref().map_or(vec![], |only| vec!["--only", only]);
+        let verdict = whole::check(&flags, arguments.keep);
         if let Ok(verdict) = &verdict {
             self.passed += verdict.passed;
             self.failed += verdict.failed;
@@ -133,12 +135,6 @@ fn first_command() -> Command {
     let data = std::env::temp_dir().join(format!("sluice-first-command-{}", std::process::id()));
     let mut command = cargo(&["run", "--release", "--", "run", "--demo", "manifests/quickstart"]);
     command.args(["--for", "20s", "--data"]).arg(data);
-    command
-}
-
-fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(arguments).current_dir(crate::root());
     command
 }
 

@@ -38,9 +38,6 @@ catalogue! {
     Reconciled
         "The agents run this generation.",
         "";
-    ReconciledWithWarnings
-        "The agents run this generation; the message says what deserves a look.",
-        "Read the message and change what it names, when convenient.";
     Paused
         "Changes are not applied; telemetry flows on with the last version.",
         "Set `spec.paused` to false (or `spec.managementState` to Managed) to go on.";
@@ -142,9 +139,6 @@ catalogue! {
     DestinationRejects
         "The destination refuses what is sent to it.",
         "Read the destination's answer in its condition Delivering.";
-    SourceUnreadable
-        "Log files cannot be read.",
-        "Check that agents may read `/var/log/pods` on the nodes that the message names.";
     StaleReports
         "Agents have not reported for a while, so this is not known.",
         "Look at the agents and at the operator; telemetry flows without it.";

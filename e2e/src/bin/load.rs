@@ -7,8 +7,10 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -17,9 +19,12 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
+use tonic_prost::ProstCodec;
 
 /// Sends numbered items by OTLP/gRPC; each carries `e2e.id`.
 #[derive(Parser)]
@@ -44,9 +49,29 @@ struct Arguments {
     /// Resource attributes that the sender claims, as `key=value`.
     #[arg(long)]
     claim: Vec<String>,
+    /// How the requests for traces say their resource.
+    #[arg(long, value_enum, default_value_t = Shape::Plain)]
+    shape: Shape,
     /// A request that is not accepted for this long ends the run with an error.
     #[arg(long, default_value_t = 120)]
     give_up_s: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Shape {
+    /// As every library writes it: once, first.
+    Plain,
+    /// Behind the spans.
+    Late,
+    /// Before and behind the spans, to be merged.
+    Repeated,
+}
+
+/// A request whose parts are written by hand; on the wire the same as any other.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Torn {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    resource_spans: Vec<Vec<u8>>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -91,6 +116,9 @@ fn print_lines(arguments: &Arguments, round: Range<usize>) {
 async fn send(arguments: &Arguments, signal: &str, round: Range<usize>) -> Result<()> {
     let channel = connect(&arguments.endpoint).await?;
     match signal {
+        "traces" if arguments.shape != Shape::Plain => {
+            send_torn(channel, torn(arguments, round)).await?;
+        }
         "traces" => {
             TraceServiceClient::new(channel).export(traces(arguments, round)).await?;
         }
@@ -103,6 +131,30 @@ async fn send(arguments: &Arguments, signal: &str, round: Range<usize>) -> Resul
         other => bail!("unknown signal {other:?}"),
     }
     Ok(())
+}
+
+async fn send_torn(channel: Channel, torn: Torn) -> Result<()> {
+    let path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    let codec = ProstCodec::<Torn, ExportTraceServiceResponse>::default();
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await?;
+    client.unary(tonic::Request::new(torn), PathAndQuery::from_static(path), codec).await?;
+    Ok(())
+}
+
+/// The parts of a message may come in any order, and one that comes twice is merged:
+/// <https://protobuf.dev/programming-guides/encoding/#last-one-wins>.
+fn torn(arguments: &Arguments, round: Range<usize>) -> Torn {
+    let parts = traces(arguments, round).resource_spans.into_iter().map(|mut spans| {
+        let resource = ResourceSpans { resource: spans.resource.take(), ..Default::default() };
+        let (resource, spans) = (resource.encode_to_vec(), spans.encode_to_vec());
+        match arguments.shape {
+            Shape::Plain => [resource, spans].concat(),
+            Shape::Late => [spans, resource].concat(),
+            Shape::Repeated => [resource.clone(), spans, resource].concat(),
+        }
+    });
+    Torn { resource_spans: parts.collect() }
 }
 
 /// A connection a request, so that each finds the agent that serves the node now.

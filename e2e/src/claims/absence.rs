@@ -11,6 +11,17 @@ use std::time::Duration;
 const AGENTS: &str = "app.kubernetes.io/name=sluice-agent";
 
 pub(crate) fn an_operator_away_for_30_s_changes_nothing(stage: &Stage) -> Result<()> {
+    operator_away(stage, 30)
+}
+
+pub(crate) fn an_operator_away_for_120_s_changes_nothing(stage: &Stage) -> Result<()> {
+    operator_away(stage, 120)
+}
+
+/// Items flow for that long while there is no operator.
+fn operator_away(stage: &Stage, seconds: usize) -> Result<()> {
+    // A round of 20 items of each signal each second.
+    let count = 20 * (seconds + 2);
     let namespace = &stage.namespace;
     let destination = stage.destination(namespace)?;
     stage.pipeline(namespace)?;
@@ -18,23 +29,22 @@ pub(crate) fn an_operator_away_for_30_s_changes_nothing(stage: &Stage) -> Result
     let app = stage
         .sender(namespace, "away")
         .with("--signals=traces,metrics,logs")
-        .with("--count=700")
+        .with(&format!("--count={count}"))
         .with("--pause-ms=1000");
     kubectl(&["-n", SYSTEM, "scale", "deployment/sluice-operator", "--replicas=0"])?;
     wait_for("the operator's end", Duration::from_secs(45), || {
-        let pods = get(&["-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=sluice"])?;
+        let pods = get(&["-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=sluice-operator"])?;
         let left = pods["items"].as_array().map_or(0, Vec::len);
         ensure!(left == 0, "{left} operator pods left");
         Ok(())
     })?;
     app.start()?;
-    // 35 rounds of one second each.
-    app.finish()?;
+    app.finish_within(Duration::from_secs(seconds as u64 + 60))?;
     let after = identities();
     kubectl(&["-n", SYSTEM, "scale", "deployment/sluice-operator", "--replicas=2"])?;
     kubectl(&["-n", SYSTEM, "rollout", "status", "deployment/sluice-operator", "--timeout=60s"])?;
     for signal in ["traces", "metrics", "logs"] {
-        destination.wait_for_ids(signal, "away", &app.ids(700))?;
+        destination.wait_for_ids(signal, "away", &app.ids(count))?;
     }
     ensure!(before == after?, "agents were restarted while the operator was away");
     Ok(())

@@ -76,6 +76,36 @@ pub(crate) fn conditions_and_kstatus_agree_as_time_passes(stage: &Stage) -> Resu
     Ok(())
 }
 
+pub(crate) fn a_child_that_a_quota_forbids_is_told(stage: &Stage) -> Result<()> {
+    let services = get(&["-n", SYSTEM, "services"])?;
+    let count = services["items"].as_array().map_or(0, Vec::len);
+    apply(&format!(
+        r"
+apiVersion: v1
+kind: ResourceQuota
+metadata: {{name: full, namespace: {SYSTEM}}}
+spec: {{hard: {{count/services: '{count}'}}}}
+"
+    ))?;
+    let counted = "--for=jsonpath={.status.used}";
+    kubectl(&["-n", SYSTEM, "wait", counted, "resourcequota/full", "--timeout=30s"])?;
+    apply(
+        r"
+apiVersion: sluice.dev/v1alpha1
+kind: Collector
+metadata: {name: full}
+spec: {agent: {nodeSelector: {sluice.dev/e2e: nowhere}}}
+",
+    )?;
+    let namespace = &stage.namespace;
+    let denied = Row { situation: "a quota forbids", reason: "QuotaDenied", ..FAILED };
+    check(namespace, "collector/full", &denied)?;
+    kubectl(&["-n", SYSTEM, "delete", "resourcequota", "full"])?;
+    check(namespace, "collector/full", &NO_NODE)?;
+    kubectl(&["delete", "collector", "full", "--wait"])?;
+    Ok(())
+}
+
 /// Helm waits for a release of ours until kstatus says that it is Current.
 fn helm_wait_agrees(namespace: &str) -> Result<()> {
     let chart = std::env::temp_dir().join(format!("sluice-e2e-{namespace}"));

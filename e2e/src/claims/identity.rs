@@ -31,6 +31,29 @@ pub(crate) fn forged_attributes_are_overwritten(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn a_claim_in_an_unusual_place_is_overwritten(stage: &Stage) -> Result<()> {
+    let namespace = &stage.namespace;
+    let destination = stage.destination(namespace)?;
+    stage.pipeline(namespace)?;
+    let shapes = ["late", "repeated"].map(|shape| {
+        let sender = stage.sender(namespace, shape).with("--signals=traces");
+        let sender = sender.with(&format!("--shape={shape}")).with("--claim=k8s.pod.name=other");
+        (shape, sender.with("--claim=k8s.namespace.name=kube-system"))
+    });
+    for (_, sender) in &shapes {
+        sender.start()?;
+    }
+    for (shape, sender) in &shapes {
+        sender.finish()?;
+        destination.wait_for_ids("traces", shape, &sender.ids(100))?;
+        for (key, value) in [("k8s.namespace.name", namespace.as_str()), ("k8s.pod.name", shape)] {
+            let values = destination.resource_values("traces", shape, key)?;
+            ensure!(values == [value.to_owned()].into(), "{shape}: {key} is {values:?}");
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn an_unknown_sender_is_marked(stage: &Stage) -> Result<()> {
     let namespace = &stage.namespace;
     let destination = stage.destination(namespace)?;

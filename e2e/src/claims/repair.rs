@@ -3,6 +3,8 @@
 use crate::kubectl::{get, kubectl, wait_for};
 use crate::stage::{SYSTEM, Stage};
 use anyhow::{Result, ensure};
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub(crate) fn a_child_edited_or_deleted_by_hand_is_repaired(_: &Stage) -> Result<()> {
@@ -19,6 +21,47 @@ pub(crate) fn a_child_edited_or_deleted_by_hand_is_repaired(_: &Stage) -> Result
         let now = get(&["-n", SYSTEM, "service", "sluice-agent"])?;
         ensure!(now["metadata"]["uid"] != before["metadata"]["uid"], "still the old one");
         ensure!(now["spec"]["ports"].as_array().map(Vec::len) == Some(2), "ports differ");
+        Ok(())
+    })?;
+    an_image_set_by_hand_is_taken_back()?;
+    a_deleted_configuration_comes_back()?;
+    wait_for("the event", Duration::from_secs(10), || {
+        let field = "--field-selector=reason=DriftRepaired";
+        let events = get(&["-n", "default", "events.events.k8s.io", field])?;
+        let notes = events["items"].as_array().into_iter().flatten().map(|event| &event["note"]);
+        let of_ours = notes.filter(|note| note.to_string().contains("sluice-agent")).count();
+        ensure!(of_ours > 0, "no DriftRepaired");
+        Ok(())
+    })
+}
+
+fn an_image_set_by_hand_is_taken_back() -> Result<()> {
+    let image = "jsonpath={.spec.template.spec.containers[0].image}";
+    let read = || kubectl(&["-n", SYSTEM, "get", "daemonset", "sluice-agent", "-o", image]);
+    let before = read()?;
+    kubectl(&["-n", SYSTEM, "set", "image", "daemonset/sluice-agent", "*=sluice.dev/other:1"])?;
+    wait_for("the edited DaemonSet", Duration::from_secs(10), || {
+        let now = read()?;
+        ensure!(now == before, "the image is {now}");
+        Ok(())
+    })?;
+    let ready = ["rollout", "status", "daemonset/sluice-agent", "--timeout=60s"];
+    kubectl(&[&["-n", SYSTEM][..], &ready].concat())?;
+    Ok(())
+}
+
+fn a_deleted_configuration_comes_back() -> Result<()> {
+    let maps = || get(&["-n", SYSTEM, "configmaps", "-l", "sluice.dev/collector=default"]);
+    let names = |list: &Value| -> BTreeSet<String> {
+        let items = list["items"].as_array().into_iter().flatten();
+        items.map(|map| map["metadata"]["name"].to_string()).collect()
+    };
+    let before = names(&maps()?);
+    ensure!(!before.is_empty(), "there is no configuration");
+    kubectl(&["-n", SYSTEM, "delete", "configmaps", "-l", "sluice.dev/collector=default"])?;
+    wait_for("the deleted ConfigMaps", Duration::from_secs(10), || {
+        let now = names(&maps()?);
+        ensure!(now == before, "there are {now:?} of {before:?}");
         Ok(())
     })
 }

@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// What the claims said: how many hold and how many do not.
-pub(super) struct Verdict {
-    pub(super) passed: u64,
-    pub(super) failed: u64,
+pub(crate) struct Verdict {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    /// `claim NAME ... ok (1.0 s)`
+    pub(crate) lines: Vec<String>,
 }
 
-pub(super) fn check(only: Option<&str>, keep: bool) -> Result<Verdict> {
+/// Checks the claims that these flags of the claims' program select.
+pub(crate) fn check(flags: &[&str], keep: bool) -> Result<Verdict> {
     let claims = images_and_claims()?;
-    let verdict = play(&claims, only);
+    let verdict = play(&claims, flags);
     if !keep {
         cluster::down()?;
     }
@@ -47,36 +50,35 @@ fn images_and_claims() -> Result<Built> {
     Ok(Built { archives: vec![sluice, load_archive, collector_archive], claims })
 }
 
-fn play(built: &Built, only: Option<&str>) -> Result<Verdict> {
+fn play(built: &Built, flags: &[&str]) -> Result<Verdict> {
     let cluster = cluster::up()?;
     for archive in &built.archives {
         cluster.import(archive)?;
     }
     let program = built.claims.to_str().context("the build folder's path is not UTF-8")?;
     let mut command = cluster.command(program)?;
-    command.current_dir(crate::root()).stdout(Stdio::piped());
+    command.args(flags).current_dir(crate::root()).stdout(Stdio::piped());
     command.env("SLUICE_AUDIT_LOG", cluster.audit_log());
-    if let Some(only) = only {
-        command.args(["--only", only]);
-    }
     let mut child = command.spawn().context("start the claims")?;
     let output = child.stdout.take().context("read the claims' output")?;
-    let mut last = String::new();
+    let mut lines = Vec::new();
     for line in BufReader::new(output).lines() {
-        last = line.context("read the claims' output")?;
-        println!("{last}");
+        let line = line.context("read the claims' output")?;
+        println!("{line}");
+        lines.push(line);
     }
     child.wait().context("wait for the claims")?;
-    verdict(&last)
+    verdict(lines)
 }
 
-/// Reads `N passed, N failed`.
-fn verdict(line: &str) -> Result<Verdict> {
+/// The last line is `N passed, N failed`.
+fn verdict(mut lines: Vec<String>) -> Result<Verdict> {
+    let last = lines.pop().unwrap_or_default();
     let count = |word: &str| {
-        line.split(", ").find_map(|part| part.strip_suffix(word)?.trim().parse::<u64>().ok())
+        last.split(", ").find_map(|part| part.strip_suffix(word)?.trim().parse::<u64>().ok())
     };
     match (count("passed"), count("failed")) {
-        (Some(passed), Some(failed)) => Ok(Verdict { passed, failed }),
+        (Some(passed), Some(failed)) => Ok(Verdict { passed, failed, lines }),
         _ => bail!("the claims ended without a count"),
     }
 }
@@ -87,8 +89,9 @@ mod tests {
 
     #[test]
     fn claims_that_ended_early_are_no_verdict() {
-        assert!(verdict("Error: helm failed").is_err());
-        let verdict = verdict("4 passed, 1 failed").unwrap();
+        assert!(verdict(vec!["Error: helm failed".into()]).is_err());
+        let verdict = verdict(vec!["claim a ... ok".into(), "4 passed, 1 failed".into()]).unwrap();
+        assert_eq!(verdict.lines, ["claim a ... ok"]);
         assert_eq!((verdict.passed, verdict.failed), (4, 1));
     }
 }
