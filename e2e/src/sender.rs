@@ -2,7 +2,7 @@
 
 use crate::kubectl::{apply, kubectl};
 use crate::stage::OTLP;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -55,6 +55,15 @@ spec:
             host_network = self.host_network,
             arguments = arguments.join(", "),
         ))?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// When it has ended: then what went on in the meantime was not under load.
+    pub(crate) fn still_sends(&self) -> Result<()> {
+        let phase = "jsonpath={.status.phase}";
+        let phase = kubectl(&["-n", &self.namespace, "get", "pod", &self.name, "-o", phase])?;
+        ensure!(phase == "Running", "the sender is {phase}");
         Ok(())
     }
 

@@ -126,18 +126,20 @@ impl Reporter {
     /// Until nobody can have news any more.
     pub async fn run(mut self, mut inbox: watch::Receiver<Arc<News>>) {
         let mut done = HashSet::new();
+        let mut is_fresh = true;
         loop {
-            let fresh = inbox.has_changed().unwrap_or(false);
             let news = Arc::clone(&inbox.borrow_and_update());
-            for event in news.repairs.iter().filter(|_| fresh) {
+            for event in news.repairs.iter().filter(|_| is_fresh) {
                 self.events.tell(event).await;
             }
+            is_fresh = false;
             if let Some(write) = self.next(&news, &done) {
                 self.bucket.tick().await;
                 done.insert((write.status.kind(), write.name.clone()));
                 self.write(write, &news.events).await;
                 if inbox.has_changed().unwrap_or(false) {
                     done.clear();
+                    is_fresh = true;
                 }
                 continue;
             }
@@ -145,6 +147,7 @@ impl Reporter {
                 return;
             }
             done.clear();
+            is_fresh = true;
         }
     }
 

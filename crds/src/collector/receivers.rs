@@ -30,7 +30,8 @@ pub struct GrpcReceiver {
     /// Port. Agents run without root, so ports below 1024 are not to be had.
     #[schemars(range(min = 1024, max = 65535))]
     pub port: i32,
-    /// Larger messages are refused (bytes before decompression and after).
+    /// Larger messages are refused (bytes before decompression and after). One that is being taken
+    /// needs at most four times this in memory.
     #[schemars(extend("x-kubernetes-validations" = quantity::between("1Mi", "64Mi")))]
     pub max_message_size: Size,
     /// Connections are closed gracefully at this age, so that clients find a new agent.
@@ -54,7 +55,8 @@ pub struct HttpReceiver {
     /// Port. Agents run without root, so ports below 1024 are not to be had.
     #[schemars(range(min = 1024, max = 65535))]
     pub port: i32,
-    /// Larger bodies are refused (bytes before decompression and after).
+    /// Larger bodies are refused (bytes before decompression and after). One that is being taken
+    /// needs at most four times this in memory.
     #[schemars(extend("x-kubernetes-validations" = quantity::between("1Mi", "64Mi")))]
     pub max_body_size: Size,
 }

@@ -107,6 +107,7 @@ pub(crate) fn a_config_change_under_load_loses_nothing(stage: &Stage) -> Result<
         apply_version(namespace, version)?;
         stage.ready(namespace, "telemetrypipeline/all")?;
     }
+    app.still_sends()?;
     app.finish()?;
     for signal in ["traces", "metrics", "logs"] {
         destination.wait_for_ids(signal, "change", &app.ids(800))?;
@@ -144,6 +145,8 @@ pub(crate) fn a_rolling_update_under_load_loses_nothing(stage: &Stage) -> Result
         ensure!(now.len() == 1 && now.is_disjoint(&before), "still rolling: {now:?}");
         Ok(())
     })?;
+    kubectl(&["-n", SYSTEM, "rollout", "status", "daemonset/sluice-agent", "--timeout=60s"])?;
+    app.still_sends()?;
     app.finish()?;
     for signal in ["traces", "metrics", "logs"] {
         destination.wait_for_ids(signal, "rolling", &app.ids(2000))?;

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
-/// What an agent's resident memory may grow by: a request of the largest size (16 MiB), what it
-/// inflates to (16 MiB), and what the allocator keeps of the requests before, once again both.
+/// What an agent's resident memory may grow by: four times the largest request (16 MiB), as the
+/// reference of `spec.receivers.otlp` says.
 const GROWTH_MAX_KIB: u64 = 64 * 1024;
 const METRICS_PORT: u16 = 8888;
 

@@ -43,6 +43,8 @@ pub(crate) fn conditions_and_kstatus_agree_as_time_passes(stage: &Stage) -> Resu
     check(namespace, "destination/secret", &SECRET_MISSING)?;
     check(namespace, "collector/default", &DONE)?;
     check(namespace, "collector/nowhere", &NO_NODE)?;
+    let invalid = Row { situation: "an invalid spec", reason: "InvalidSpec", ..FAILED };
+    check(namespace, "collector/invalid", &invalid)?;
     check(namespace, "tp/nowhere", &NO_NODE)?;
     let forbidden =
         Row { situation: "a forbidden reference", reason: "DestinationNotAllowed", ..FAILED };
@@ -61,10 +63,10 @@ pub(crate) fn conditions_and_kstatus_agree_as_time_passes(stage: &Stage) -> Resu
     check(namespace, "collector/broken", &Row { situation: "paused", reason: "Paused", ..DONE })?;
 
     kubectl(&["-n", SYSTEM, "delete", "destination", "private"])?;
-    kubectl(&["delete", "collector", "broken", "--wait"])?;
+    kubectl(&["delete", "collector", "broken", "invalid", "--wait"])?;
     // Whose children are orphaned on the way, the operator deletes them.
     kubectl(&["delete", "collector", "nowhere", "--wait", "--cascade=orphan"])?;
-    for fleet in ["broken", "nowhere"] {
+    for fleet in ["broken", "invalid", "nowhere"] {
         wait_for(&format!("the end of {fleet}"), Duration::from_secs(60), || {
             let label = format!("sluice.dev/collector={fleet}");
             let kinds = "daemonsets,services,configmaps,pods";
@@ -136,7 +138,7 @@ spec:
     )
 }
 
-/// One whose image has no agent in it, one that no node wants.
+/// One whose image has no agent in it, one that no node wants, one that only the planner can judge.
 const FLEETS: &str = r"
 apiVersion: sluice.dev/v1alpha1
 kind: Collector
@@ -150,6 +152,12 @@ kind: Collector
 metadata: {name: nowhere}
 spec:
   agent: {nodeSelector: {sluice.dev/e2e: nowhere}}
+---
+apiVersion: sluice.dev/v1alpha1
+kind: Collector
+metadata: {name: invalid}
+spec:
+  agent: {podTemplatePatch: {spec: {$patch: replace}}}
 ";
 
 fn objects(namespace: &str) -> String {
