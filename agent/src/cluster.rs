@@ -56,6 +56,13 @@ struct Agent {
     problem: String,
 }
 
+/// Where a config comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Operator,
+    Disk,
+}
+
 /// The tailer runs until its config closes.
 struct PodLogs {
     config: watch::Sender<Arc<Config>>,
@@ -80,17 +87,17 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
         tokio::spawn(control::stay_attached(link, assigned, report_seen));
     }
     if let Some(found) = boot::find(&agent.arguments.data_folder, &agent.arguments.boot_strap) {
-        agent.take(found).await?;
+        agent.take(found, Origin::Disk).await?;
     }
     let mut sequence = 0;
     let mut tick = tokio::time::interval(Duration::from_secs(agent.arguments.report_seconds));
     loop {
         tokio::select! {
             () = terminated(&mut terminate) => break,
-            Some(assignment) = assignments.recv() => {
-                agent.keep(&assignment);
-                agent.take(assignment).await?;
-            }
+            Some(assignment) = assignments.recv() => match assignment {
+                Ok(assignment) => agent.take(assignment, Origin::Operator).await?,
+                Err(problem) => agent.reject(problem),
+            },
             _ = tick.tick() => (),
         }
         sequence += 1;
@@ -139,8 +146,8 @@ impl Agent {
     }
 
     /// Runs another config, or says why not.
-    async fn take(&mut self, assignment: Assigned) -> Result<(), RunError> {
-        let Assigned { hash, config, .. } = assignment;
+    async fn take(&mut self, assignment: Assigned, origin: Origin) -> Result<(), RunError> {
+        let Assigned { hash, config, bytes } = assignment;
         if self.running.is_some() && self.hash == hash {
             self.adoption = Adoption::Applied;
             return Ok(());
@@ -153,17 +160,23 @@ impl Agent {
             Ok(()) => {
                 tracing::info!(hash, "config adopted");
                 self.follow(Arc::new(config));
+                if origin == Origin::Operator {
+                    self.keep(&bytes);
+                }
                 self.hash = hash;
                 self.adoption = Adoption::Applied;
                 self.problem.clear();
             }
-            Err(problem) => {
-                tracing::error!(hash, problem, "config cannot be adopted");
-                self.adoption = Adoption::Failed;
-                self.problem = problem;
-            }
+            Err(problem) => self.reject(format!("config {hash}: {problem}")),
         }
         Ok(())
+    }
+
+    /// What runs goes on.
+    fn reject(&mut self, problem: String) {
+        tracing::error!(problem, "config cannot be adopted");
+        self.adoption = Adoption::Failed;
+        self.problem = problem;
     }
 
     /// The inner error is the config's fault, the outer one the machine's.
@@ -210,9 +223,9 @@ impl Agent {
         Some(PodLogs { config, task })
     }
 
-    /// What the operator assigned is there after a restart without the operator.
-    fn keep(&self, assignment: &Assigned) {
-        if let Err(error) = boot::keep(&self.arguments.data_folder, &assignment.bytes) {
+    /// What runs is there after a restart without the operator.
+    fn keep(&self, bytes: &[u8]) {
+        if let Err(error) = boot::keep(&self.arguments.data_folder, bytes) {
             tracing::warn!(%error, "the config cannot be kept in the data folder");
         }
     }

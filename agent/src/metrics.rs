@@ -32,17 +32,16 @@ pub(crate) fn text(
         ("sluice_memory_used_bytes", "Bytes being received or queued", flow.meter.used()),
         ("sluice_memory_queued_bytes", "Bytes in the queues", flow.meter.queued()),
         ("sluice_memory_level", "0 normal, 1 soft, 2 hard", flow.level() as u64),
-        (
-            "sluice_unknown_peers",
-            "Connections whose peer was no known pod, since the start",
-            pods.map_or(0, PodTable::unknown_peers),
-        ),
     ];
     for (name, help, value) in alone {
         let gauge = IntGauge::new(name, help)?;
         gauge.set(saturated(value));
         registry.register(Box::new(gauge))?;
     }
+    let help = "Connections whose peer was no known pod";
+    let unknown_peers = IntCounter::new("sluice_unknown_peers_total", help)?;
+    unknown_peers.inc_by(pods.map_or(0, PodTable::unknown_peers));
+    registry.register(Box::new(unknown_peers))?;
     if let Some(counts) = logs {
         pod_logs(&registry, counts)?;
     }

@@ -1,10 +1,9 @@
 //! The contents of the Secrets that destinations name. Filled from a folder, or by who reads the cluster.
 
-use sluice_engine::config::{Auth, Destination, SecretKey, SecretName};
+use sluice_engine::config::{Auth, Destination, SecretKey, SecretName, Tls};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Notify;
 
@@ -37,8 +36,6 @@ struct Store {
     /// `<folder>/<namespace>/<name>/<key>`; read at each look-up.
     folder: Option<PathBuf>,
     data: RwLock<BTreeMap<SecretName, SecretData>>,
-    /// Rises with each change, so that what was made from a Secret can be made anew.
-    generation: AtomicU64,
     refresh: Notify,
 }
 
@@ -60,21 +57,12 @@ impl Secrets {
     }
 
     fn new(folder: Option<PathBuf>) -> Self {
-        Self(Arc::new(Store {
-            folder,
-            data: RwLock::default(),
-            generation: AtomicU64::new(0),
-            refresh: Notify::new(),
-        }))
+        Self(Arc::new(Store { folder, data: RwLock::default(), refresh: Notify::new() }))
     }
 
     /// What the cluster says about one Secret now.
     pub fn put(&self, name: SecretName, data: SecretData) {
-        let mut store = self.0.data.write().unwrap_or_else(PoisonError::into_inner);
-        if store.get(&name) != Some(&data) {
-            store.insert(name, data);
-            self.0.generation.fetch_add(1, Ordering::Release);
-        }
+        self.0.data.write().unwrap_or_else(PoisonError::into_inner).insert(name, data);
     }
 
     /// # Errors
@@ -94,10 +82,6 @@ impl Secrets {
         keys_of(destination).iter().find_map(|key| self.get(key).err())
     }
 
-    pub(crate) fn generation(&self) -> u64 {
-        self.0.generation.load(Ordering::Acquire)
-    }
-
     /// A destination refused a credential: it may have been replaced.
     pub(crate) fn ask_for_refresh(&self) {
         self.0.refresh.notify_one();
@@ -111,18 +95,26 @@ impl Secrets {
 
 /// Every key that a destination needs.
 pub(crate) fn keys_of(destination: &Destination) -> Vec<SecretKey> {
-    let key =
-        |secret: &SecretName, key: &str| SecretKey { secret: secret.clone(), key: key.to_owned() };
-    let mut keys: Vec<SecretKey> = destination.tls.ca.iter().cloned().collect();
-    if let Some(client) = &destination.tls.client {
-        keys.extend([key(client, "tls.crt"), key(client, "tls.key")]);
-    }
+    let mut keys = tls_keys_of(&destination.tls);
     match &destination.auth {
         Auth::None => (),
-        Auth::Basic(secret) => keys.extend([key(secret, "username"), key(secret, "password")]),
+        Auth::Basic(secret) => keys.extend(["username", "password"].map(|name| key(secret, name))),
         Auth::Bearer(value) | Auth::Header { value, .. } => keys.push(value.clone()),
     }
     keys
+}
+
+/// Those that its connections are made from.
+pub(crate) fn tls_keys_of(tls: &Tls) -> Vec<SecretKey> {
+    let mut keys: Vec<SecretKey> = tls.ca.iter().cloned().collect();
+    if let Some(client) = &tls.client {
+        keys.extend(["tls.crt", "tls.key"].map(|name| key(client, name)));
+    }
+    keys
+}
+
+fn key(secret: &SecretName, key: &str) -> SecretKey {
+    SecretKey { secret: secret.clone(), key: key.to_owned() }
 }
 
 fn read(folder: &Path, key: &SecretKey) -> Result<Vec<u8>, SecretProblem> {

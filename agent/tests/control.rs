@@ -4,106 +4,16 @@
 
 mod support;
 
-use flate2::write::GzEncoder;
-use futures::stream::BoxStream;
-use sluice_agent::cluster::{Arguments, RunArguments, Verb, run};
-use sluice_engine::config::{Config, hash};
-use sluice_wire::control::control_server::{Control, ControlServer};
-use sluice_wire::control::{
-    Adoption, Assignment, FromCollector, Hello, NotLeader, Report, ToCollector, from_collector,
-    to_collector,
-};
-use std::io::Write;
+use sluice_agent::cluster::run;
+use sluice_engine::config::{Config, FORMAT, hash};
+use sluice_wire::control::{Adoption, NotLeader, ToCollector, to_collector};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use support::operator::{Operator, arguments, assignment};
 use support::{config, file, pipeline, until};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::{TcpListenerStream, WatchStream};
-use tonic::transport::Server;
-use tonic::{Request, Response, Status, Streaming};
-
-/// Says what it is told to say, and remembers what it hears.
-#[derive(Clone)]
-struct Operator {
-    says: watch::Receiver<ToCollector>,
-    hellos: Arc<Mutex<Vec<Hello>>>,
-    reports: Arc<Mutex<Vec<Report>>>,
-}
-
-impl Operator {
-    async fn start(first: ToCollector) -> (Self, watch::Sender<ToCollector>, SocketAddr) {
-        let (tell, says) = watch::channel(first);
-        let operator = Self { says, hellos: Arc::default(), reports: Arc::default() };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = Server::builder().add_service(ControlServer::new(operator.clone()));
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        (operator, tell, address)
-    }
-
-    fn last(&self) -> Report {
-        self.reports.lock().unwrap().last().cloned().unwrap_or_default()
-    }
-}
-
-#[tonic::async_trait]
-impl Control for Operator {
-    type AttachStream = BoxStream<'static, Result<ToCollector, Status>>;
-
-    async fn attach(
-        &self,
-        request: Request<Streaming<FromCollector>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
-        let (mut inbound, heard) = (request.into_inner(), self.clone());
-        tokio::spawn(async move {
-            while let Some(Ok(FromCollector { message: Some(message) })) = inbound.next().await {
-                match message {
-                    from_collector::Message::Hello(hello) => {
-                        heard.hellos.lock().unwrap().push(hello);
-                    }
-                    from_collector::Message::Report(report) => {
-                        heard.reports.lock().unwrap().push(report);
-                    }
-                }
-            }
-        });
-        Ok(Response::new(Box::pin(WatchStream::new(self.says.clone()).map(Ok))))
-    }
-}
-
-fn assignment(leader_epoch: u64, config: &Config) -> ToCollector {
-    let bytes = config.to_bytes();
-    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(&bytes).unwrap();
-    let config = encoder.finish().unwrap();
-    let assignment = Assignment { leader_epoch, config_hash: hash(&bytes), config };
-    ToCollector { message: Some(to_collector::Message::Assignment(assignment)) }
-}
 
 fn not_leader(address: SocketAddr) -> ToCollector {
     let not_leader = NotLeader { address: address.to_string() };
     ToCollector { message: Some(to_collector::Message::NotLeader(not_leader)) }
-}
-
-fn arguments(folder: &Path, operator: SocketAddr) -> RunArguments {
-    use clap::Parser;
-    let flags = [
-        "sluice-agent".to_owned(),
-        "run".to_owned(),
-        "--fleet=edge".to_owned(),
-        format!("--data-folder={}", folder.display()),
-        format!("--operator={operator}"),
-        "--metrics-port=0".to_owned(),
-        "--bind=127.0.0.1".to_owned(),
-        "--report-seconds=1".to_owned(),
-    ];
-    match Arguments::parse_from(flags).verb {
-        Verb::Run(arguments) => *arguments,
-        Verb::PrepareState { .. } => panic!("the verb was run"),
-    }
 }
 
 /// Different hashes for different numbers.
@@ -130,6 +40,8 @@ async fn an_assignment_is_adopted_kept_and_reported() {
     until("the failure is told", || operator.last().adoption() == Adoption::Failed).await;
     assert_eq!(operator.last().config_hash, first_hash);
     assert!(operator.last().adoption_error.contains("shop/absent"));
+    let kept = || std::fs::read(folder.path().join("config.json")).unwrap();
+    assert_eq!(kept(), first.to_bytes(), "what was refused is not kept");
 
     let (mut second, _) = numbered(70);
     second.destinations.insert("shop/file".into(), file("out"));
@@ -137,10 +49,24 @@ async fn an_assignment_is_adopted_kept_and_reported() {
     let second_hash = hash(&second.to_bytes());
     tell.send_replace(assignment(8, &second));
     until("the second config runs", || operator.last().config_hash == second_hash).await;
-    let kept = std::fs::read(folder.path().join("config.json")).unwrap();
-    assert_eq!(kept, second.to_bytes());
+    assert_eq!(kept(), second.to_bytes());
     let queues = || operator.last().destinations.len();
     until("its queues are reported", || queues() == 3).await;
+    agent.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assignment_that_cannot_be_read_is_refused_aloud() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, first_hash) = numbered(50);
+    let (operator, tell, address) = Operator::start(assignment(7, &first)).await;
+    let agent = tokio::spawn(run(arguments(folder.path(), address)));
+    until("the config runs", || operator.last().config_hash == first_hash).await;
+    let of_a_later_format = Config { format: FORMAT + 1, ..first };
+    tell.send_replace(assignment(7, &of_a_later_format));
+    until("the refusal is told", || operator.last().adoption() == Adoption::Failed).await;
+    assert_eq!(operator.last().config_hash, first_hash);
+    assert!(operator.last().adoption_error.contains("cannot be read"));
     agent.abort();
 }
 

@@ -160,7 +160,6 @@ pub const CATALOGUE: &[Entry] = &[
         reasons: &[(
             Status::True,
             &[
-                Reason::Progressing,
                 Reason::RollingOut,
                 Reason::WaitingForAgents,
                 Reason::SecretMissing,
@@ -374,6 +373,7 @@ pub const CATALOGUE: &[Entry] = &[
                     Reason::AllRejected,
                     Reason::SomeRejected,
                     Reason::RateLimited,
+                    Reason::StorageFailed,
                     Reason::QueueFull,
                     Reason::DestinationUnreachable,
                 ],

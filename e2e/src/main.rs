@@ -57,6 +57,9 @@ fn main() -> Result<()> {
             }
         }
     }
+    if passed + failed == 0 {
+        bail!("no claim's name contains \"{}\"", arguments.only);
+    }
     println!("{passed} passed, {failed} failed");
     if failed > 0 {
         bail!("{failed} claims do not hold");

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Raised when a collector of the version before could not run the result.
+/// Raised when a collector of the version before could not run the result; then nothing that was
+/// stored before is read any more, so rather give a new field a serde default.
 pub const FORMAT: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +34,6 @@ pub struct Cluster {
     pub uid: String,
     /// `deployment.environment.name`; empty: not stamped.
     pub environment: String,
-    /// The namespace whose pipelines may act on the whole cluster.
-    pub system_namespace: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,7 +169,8 @@ pub struct Destination {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DestinationKind {
-    /// `endpoint` is `host:port` for gRPC, a base URL or `host:port` for HTTP. Tempo is OTLP with a tenant header.
+    /// `endpoint` is `host:port` for gRPC, a base URL or `host:port` for HTTP. Tempo is OTLP
+    /// too: that it takes traces only is the planner's rule.
     Otlp {
         endpoint: String,
         protocol: Protocol,

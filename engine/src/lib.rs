@@ -4,6 +4,7 @@ pub mod books;
 pub mod compiled;
 pub mod config;
 pub mod enrich;
+pub mod failure;
 pub mod lane;
 pub mod limiter;
 pub mod queue;

@@ -31,14 +31,26 @@ fn run(scenario: &str) -> String {
     told
 }
 
+/// With `UPDATE_EXPECTED` set, the `.txt` is written anew.
+#[expect(clippy::disallowed_methods, reason = "a test is no part of the pure room")]
+fn check(name: &str, scenario: &str, expected: &str) {
+    let told = run(scenario);
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
+        std::fs::write(format!("{folder}/{name}.txt"), told).unwrap();
+    } else {
+        assert!(told == expected, "expected:\n{expected}\nplanned:\n{told}");
+    }
+}
+
 macro_rules! scenarios {
     ($($name:ident),* $(,)?) => {
         $(
             #[test]
             fn $name() {
-                let told = run(include_str!(concat!("scenarios/", stringify!($name), ".yaml")));
+                let scenario = include_str!(concat!("scenarios/", stringify!($name), ".yaml"));
                 let expected = include_str!(concat!("scenarios/", stringify!($name), ".txt"));
-                assert!(told == expected, "expected:\n{expected}\nplanned:\n{told}");
+                check(stringify!($name), scenario, expected);
             }
         )*
     };

@@ -12,7 +12,7 @@ use std::process::Stdio;
 
 use layout::{Entry, Image};
 
-/// The image's name; the chart's default has the same.
+/// The image's name, as the tests give it to the chart.
 const NAME: &str = concat!("sluice.dev/sluice:", env!("CARGO_PKG_VERSION"));
 pub(crate) const PACKAGES: &[&str] = &["sluice-operator", "sluice-agent", "sluice-cli"];
 /// What the packages build and the image holds in `/usr/bin`.

@@ -11,7 +11,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("operator", &["crds", "plan", "wire"], &["serde_yaml", "anyhow"]),
     ("agent", &["engine", "wire"], &["serde_yaml", "anyhow"]),
     ("cli", &["crds", "plan", "engine", "agent"], &[]),
-    ("e2e", &["crds", "wire"], &[]),
+    ("e2e", &[], &[]),
 ];
 
 /// The names under `[dependencies]`; dev-dependencies are free.

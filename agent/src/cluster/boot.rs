@@ -1,4 +1,4 @@
-//! The config that an agent starts with: the last one that it was assigned, or the boot-strap's.
+//! The config that an agent starts with: the last good one that it was assigned, or the boot-strap's.
 
 use super::control::Assigned;
 use flate2::read::GzDecoder;

@@ -126,7 +126,7 @@ impl Link {
 /// Attaches again and again, with jitter, until nobody takes the assignments any more.
 pub(super) async fn stay_attached(
     link: Link,
-    assigned: mpsc::Sender<Assigned>,
+    assigned: mpsc::Sender<Result<Assigned, String>>,
     reports: watch::Receiver<Report>,
 ) {
     let (mut epoch, mut pause, mut redirects) = (Epoch::default(), PAUSE_MIN, 0);
@@ -166,7 +166,7 @@ pub(super) async fn stay_attached(
 async fn session(
     link: &Link,
     address: &str,
-    (assigned, told): (&mpsc::Sender<Assigned>, &mut bool),
+    (assigned, told): (&mpsc::Sender<Result<Assigned, String>>, &mut bool),
     mut reports: watch::Receiver<Report>,
     epoch: &mut Epoch,
 ) -> Result<End, LinkError> {
@@ -212,8 +212,8 @@ async fn session(
 }
 
 impl Epoch {
-    /// What is newer than all before, and whole.
-    fn check(&mut self, assignment: Assignment) -> Option<Assigned> {
+    /// What is not older than all before; or why that cannot be read.
+    fn check(&mut self, assignment: Assignment) -> Option<Result<Assigned, String>> {
         let Assignment { leader_epoch, config_hash, config } = assignment;
         if leader_epoch < self.0 {
             tracing::warn!(leader_epoch, seen = self.0, "an assignment of a former leader");
@@ -221,17 +221,13 @@ impl Epoch {
         }
         self.0 = leader_epoch;
         let bytes = unpack(&config).map_err(|error| error.to_string());
-        match bytes.and_then(Assigned::from_bytes) {
-            Ok(assigned) if assigned.hash == config_hash => Some(assigned),
+        Some(match bytes.and_then(Assigned::from_bytes) {
+            Ok(assigned) if assigned.hash == config_hash => Ok(assigned),
             Ok(assigned) => {
-                tracing::error!(config_hash, found = assigned.hash, "an assignment is damaged");
-                None
+                Err(format!("config {config_hash} is damaged: its hash is {}", assigned.hash))
             }
-            Err(error) => {
-                tracing::error!(config_hash, error, "an assignment cannot be read");
-                None
-            }
-        }
+            Err(error) => Err(format!("config {config_hash} cannot be read: {error}")),
+        })
     }
 }
 

@@ -4,15 +4,17 @@ use super::encode::Pieces;
 use super::failure::{Failure, FailureReason};
 use super::target::Target;
 use super::tls;
-use crate::secrets::Secrets;
+use crate::secrets::{SecretProblem, Secrets, tls_keys_of};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::rt::{Read, Write};
-use hyper::{Request, Response};
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use sluice_engine::config::{Protocol, Tls};
+use std::error::Error;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -29,9 +31,12 @@ pub(super) struct Pool {
     tls: Tls,
     secrets: Secrets,
     idle: Mutex<Vec<Connection>>,
-    /// With the generation of the Secrets it was made from.
-    tls_config: Mutex<Option<(u64, Arc<ClientConfig>)>>,
+    /// With what it was made from.
+    tls_config: Mutex<Option<(Contents, Arc<ClientConfig>)>>,
 }
+
+/// Of the keys of Secrets that connections are made from.
+type Contents = Vec<Result<Vec<u8>, SecretProblem>>;
 
 /// HTTP/2 carries many requests at once, HTTP/1.1 one after the other.
 pub(super) enum Connection {
@@ -53,6 +58,10 @@ impl Pool {
 
     /// A kept connection if one is alive, else a new one.
     pub(super) async fn get(&self) -> Result<Ready, Failure> {
+        if self.target.tls {
+            // Lets go of connections that were made from other Secrets.
+            self.tls_config()?;
+        }
         while let Some(mut connection) = self.take() {
             if connection.is_alive().await {
                 return Ok(Ready { connection, reused: true });
@@ -119,10 +128,11 @@ impl Pool {
     }
 
     fn tls_config(&self) -> Result<Arc<ClientConfig>, Failure> {
-        let generation = self.secrets.generation();
+        let keys = tls_keys_of(&self.tls);
+        let contents: Contents = keys.iter().map(|key| self.secrets.get(key)).collect();
         let mut kept = self.tls_config.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((made_from, config)) = &*kept
-            && *made_from == generation
+            && *made_from == contents
         {
             return Ok(Arc::clone(config));
         }
@@ -131,7 +141,8 @@ impl Pool {
             Protocol::Http => &[b"h2", b"http/1.1"],
         };
         let config = tls::client_config(&self.tls, &self.secrets, protocols)?;
-        *kept = Some((generation, Arc::clone(&config)));
+        *kept = Some((contents, Arc::clone(&config)));
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(config)
     }
 }
@@ -139,10 +150,15 @@ impl Pool {
 impl Connection {
     pub(super) async fn send(
         &mut self,
-        request: Request<Pieces>,
+        mut request: Request<Pieces>,
     ) -> hyper::Result<Response<Incoming>> {
         match self {
-            Self::Http1(connection) => connection.send_request(request).await,
+            Self::Http1(connection) => {
+                // RFC 9112, 3.2.1: the path alone; the host is in its header.
+                let path = request.uri().path_and_query().cloned();
+                *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
+                connection.send_request(request).await
+            }
             Self::Http2(connection) => connection.send_request(request).await,
         }
     }
@@ -187,15 +203,13 @@ async fn shake<T>(io: T, http2: bool) -> Result<Connection, Failure>
 where
     T: Read + Write + Unpin + Send + 'static,
 {
-    let lost =
-        |error: hyper::Error| Failure::for_now(FailureReason::ConnectionLost, error.to_string());
     if !http2 {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(64 * 1024)
             .max_headers(64)
             .handshake(io)
             .await
-            .map_err(lost)?;
+            .map_err(|error| lost(&error))?;
         // Ends with the connection, which ends when no sender is left.
         tokio::spawn(connection);
         return Ok(Connection::Http1(sender));
@@ -210,7 +224,25 @@ where
         .keep_alive_timeout(Duration::from_secs(10))
         .handshake(io)
         .await
-        .map_err(lost)?;
+        .map_err(|error| lost(&error))?;
     tokio::spawn(connection);
     Ok(Connection::Http2(sender))
+}
+
+/// Of a connection that was there: over TLS 1.3 a server refuses a client's certificate only then.
+pub(super) fn lost(error: &hyper::Error) -> Failure {
+    let mut cause: &(dyn Error + 'static) = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let broken = cause.downcast_ref().and_then(h2::Error::get_io).or_else(|| cause.downcast_ref());
+    match broken {
+        // So says the TLS library, and nothing else here.
+        Some(broken) if broken.kind() == io::ErrorKind::InvalidData => {
+            Failure::for_now(FailureReason::TlsFailed, broken.to_string())
+        }
+        Some(broken) => Failure::for_now(FailureReason::ConnectionLost, broken.to_string()),
+        // Not its cause: a peer's GOAWAY can repeat a credential.
+        None => Failure::for_now(FailureReason::ConnectionLost, error.to_string()),
+    }
 }

@@ -58,8 +58,9 @@ impl Credentials {
             Failure::for_now(FailureReason::SecretInvalid, "a credential is no header value")
         })?;
         value.set_sensitive(true);
-        let shown = others.iter().copied().chain([&secret[..]]);
-        let shown = shown.filter(|secret| !secret.is_empty());
+        // The longest first: none is left in part because another is a part of it.
+        let shown = [&secret[..]].into_iter().chain(others.iter().copied());
+        let shown = shown.map(<[u8]>::trim_ascii).filter(|secret| !secret.is_empty());
         let secrets = shown.map(|secret| String::from_utf8_lossy(secret).into_owned()).collect();
         Ok(Self { header: Some((name, value)), secrets })
     }
@@ -101,6 +102,17 @@ mod tests {
     fn a_password_is_redacted_in_clear_and_encoded() {
         let credentials = read(&Auth::Basic(name()));
         let said = "Basic YWxpY2U6czNjcmV0 is alice with s3cret";
+        assert_eq!(credentials.redact(said), "Basic [redacted] is alice with [redacted]");
+    }
+
+    #[test]
+    fn a_password_that_is_a_part_of_the_pair_is_redacted() {
+        let secrets = Secrets::empty();
+        let data = [("username", "alice"), ("password", "YWxp\n")];
+        let data = data.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
+        secrets.put(name(), Ok(data.into()));
+        let credentials = Credentials::read(&Auth::Basic(name()), &secrets).unwrap();
+        let said = "Basic YWxpY2U6WVd4cAo= is alice with YWxp";
         assert_eq!(credentials.redact(said), "Basic [redacted] is alice with [redacted]");
     }
 

@@ -1,67 +1,8 @@
 //! Why a delivery failed, in words that a condition can carry.
 
 use crate::secrets::SecretProblem;
+pub use sluice_engine::failure::FailureReason;
 use std::time::Duration;
-
-/// A reason of the conditions `Reachable`, `TLSHealthy`, `CredentialsValid` or `Delivering`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureReason {
-    DnsFailed,
-    ConnectionRefused,
-    Timeout,
-    ConnectionLost,
-    UnknownAuthority,
-    HostnameMismatch,
-    CertificateExpired,
-    TlsFailed,
-    SecretMissing,
-    SecretKeyMissing,
-    SecretAccessDenied,
-    SecretInvalid,
-    Unauthorized,
-    RateLimited,
-    Unavailable,
-    Rejected,
-    InvalidEndpoint,
-    StorageFailed,
-}
-
-impl FailureReason {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DnsFailed => "DNSFailed",
-            Self::ConnectionRefused => "ConnectionRefused",
-            Self::Timeout => "Timeout",
-            Self::ConnectionLost => "ConnectionLost",
-            Self::UnknownAuthority => "UnknownAuthority",
-            Self::HostnameMismatch => "HostnameMismatch",
-            Self::CertificateExpired => "CertificateExpired",
-            Self::TlsFailed => "TLSFailed",
-            Self::SecretMissing => "SecretMissing",
-            Self::SecretKeyMissing => "SecretKeyMissing",
-            Self::SecretAccessDenied => "SecretAccessDenied",
-            Self::SecretInvalid => "SecretInvalid",
-            Self::Unauthorized => "Unauthorized",
-            Self::RateLimited => "RateLimited",
-            Self::Unavailable => "Unavailable",
-            Self::Rejected => "Rejected",
-            Self::InvalidEndpoint => "InvalidEndpoint",
-            Self::StorageFailed => "StorageFailed",
-        }
-    }
-
-    /// It is the credential that is missing or refused.
-    pub fn is_of_credentials(self) -> bool {
-        matches!(
-            self,
-            Self::SecretMissing
-                | Self::SecretKeyMissing
-                | Self::SecretAccessDenied
-                | Self::SecretInvalid
-                | Self::Unauthorized
-        )
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

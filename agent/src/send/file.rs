@@ -111,14 +111,18 @@ impl Folder {
     }
 }
 
-/// `traces.jsonl` becomes `traces.jsonl.1`, and so on; the oldest beyond `files_max` goes.
+/// `traces.jsonl` becomes `traces.jsonl.1`, and so on; what is beyond `files_max` goes.
 fn rotate(name: &Path, files_max: u32) -> io::Result<()> {
     let numbered = |number: u32| {
         let mut name = name.as_os_str().to_owned();
         name.push(format!(".{number}"));
         PathBuf::from(name)
     };
-    if files_max <= 1 {
+    let files_max = files_max.max(1);
+    // Those that are left from when more were kept.
+    let mut beyond = (files_max..).map(numbered);
+    while beyond.next().is_some_and(|name| fs::remove_file(name).is_ok()) {}
+    if files_max == 1 {
         return fs::remove_file(name);
     }
     for number in (1..files_max - 1).rev() {

@@ -2,7 +2,7 @@
 //!
 //! <https://opentelemetry.io/docs/specs/otlp/>: which codes are retried, and after what delay.
 
-use super::connect::{Pool, Ready};
+use super::connect::{self, Pool, Ready};
 use super::credentials::Credentials;
 use super::encode::{Pieces, encode};
 use super::failure::{Failure, FailureReason};
@@ -130,8 +130,8 @@ impl Otlp {
             ready = self.pool.get_new().await?;
             sent = ready.connection.send(self.request(signal, body, credentials)?).await;
         }
-        let lost = |error: String| Failure::for_now(FailureReason::ConnectionLost, error);
-        let response = sent.map_err(|error| lost(error.to_string()))?;
+        let response = sent.map_err(|error| connect::lost(&error))?;
+        let lost = |error| Failure::for_now(FailureReason::ConnectionLost, error);
         let answer = read(response).await.map_err(lost)?;
         let Ready { connection, .. } = ready;
         self.pool.put_back(connection);

@@ -46,7 +46,10 @@ pub(super) fn handshake_failure(error: &std::io::Error) -> Failure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let reason = match inner {
         Some(rustls::Error::InvalidCertificate(problem)) => match problem {
-            CertificateError::UnknownIssuer => FailureReason::UnknownAuthority,
+            // An authority of the same name with another key: this is what a renewed one looks like.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                FailureReason::UnknownAuthority
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 FailureReason::HostnameMismatch
             }

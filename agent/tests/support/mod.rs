@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 pub mod client;
+pub mod http;
+pub mod operator;
 pub mod oracle;
+pub mod tls;
+pub mod vault;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -31,7 +35,7 @@ use std::time::Duration;
 pub fn config() -> Config {
     Config {
         format: FORMAT,
-        cluster: Cluster { system_namespace: "sluice-system".into(), ..Cluster::default() },
+        cluster: Cluster::default(),
         receivers: Receivers {
             grpc_port: 0,
             grpc_message_bytes_max: 1 << 20,

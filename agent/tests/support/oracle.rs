@@ -21,18 +21,23 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
+use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status};
 
 /// What the oracle does to the next requests.
 #[derive(Clone, Debug, Default)]
 pub struct Mood {
-    /// Each request is refused with this.
+    /// Each request is refused with this, and told which credentials it showed.
     pub refuses: Option<Code>,
     /// Before each answer.
     pub delay: Duration,
@@ -46,6 +51,8 @@ pub struct Oracle {
     /// Attributes of the last resource.
     pub resource: Arc<Mutex<BTreeMap<String, String>>>,
     pub requests: Arc<Mutex<u64>>,
+    /// Of the last request.
+    headers: Arc<Mutex<MetadataMap>>,
     mood: Arc<Mutex<Mood>>,
 }
 
@@ -58,13 +65,22 @@ impl Oracle {
     }
 
     pub fn serve(listener: TcpListener) -> Self {
+        Self::serve_connections(TcpListenerStream::new(listener))
+    }
+
+    pub fn serve_connections<T>(
+        connections: impl Stream<Item = io::Result<T>> + Send + 'static,
+    ) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
         let oracle = Self::default();
         let size = 64 << 20;
         let server = Server::builder()
             .add_service(TraceServiceServer::new(oracle.clone()).max_decoding_message_size(size))
             .add_service(MetricsServiceServer::new(oracle.clone()).max_decoding_message_size(size))
             .add_service(LogsServiceServer::new(oracle.clone()).max_decoding_message_size(size))
-            .serve_with_incoming(TcpListenerStream::new(listener));
+            .serve_with_incoming(connections);
         tokio::spawn(server);
         oracle
     }
@@ -81,12 +97,21 @@ impl Oracle {
         *self.requests.lock().unwrap()
     }
 
-    async fn answer(&self) -> Result<Mood, Status> {
+    /// Of the last request; empty when it had none of this name.
+    pub fn header(&self, name: &str) -> String {
+        text(&self.headers.lock().unwrap(), name).to_owned()
+    }
+
+    async fn answer(&self, headers: &MetadataMap) -> Result<Mood, Status> {
         let mood = self.mood.lock().unwrap().clone();
+        self.headers.lock().unwrap().clone_from(headers);
         *self.requests.lock().unwrap() += 1;
         tokio::time::sleep(mood.delay).await;
         match mood.refuses {
-            Some(code) => Err(Status::new(code, "not today")),
+            Some(code) => {
+                let shown = [text(headers, "authorization"), text(headers, "x-api-key")].concat();
+                Err(Status::new(code, format!("not today with '{shown}'")))
+            }
             None => Ok(mood),
         }
     }
@@ -104,13 +129,17 @@ impl Oracle {
     }
 }
 
+fn text<'a>(headers: &'a MetadataMap, name: &str) -> &'a str {
+    headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
 #[tonic::async_trait]
 impl TraceService for Oracle {
     async fn export(
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let mood = self.answer().await?;
+        let mood = self.answer(request.metadata()).await?;
         for block in request.into_inner().resource_spans {
             let spans = block.scope_spans.iter().flat_map(|scope| &scope.spans);
             let id = |id: &[u8]| u64::from_be_bytes(id.try_into().unwrap()) - 1;
@@ -130,7 +159,7 @@ impl LogsService for Oracle {
         &self,
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
-        self.answer().await?;
+        self.answer(request.metadata()).await?;
         for block in request.into_inner().resource_logs {
             let records = block.scope_logs.iter().flat_map(|scope| &scope.log_records);
             let ids = records.map(|record| match &record.body.as_ref().unwrap().value {
@@ -149,7 +178,7 @@ impl MetricsService for Oracle {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        self.answer().await?;
+        self.answer(request.metadata()).await?;
         for block in request.into_inner().resource_metrics {
             let metrics = block.scope_metrics.iter().flat_map(|scope| &scope.metrics);
             let ids = metrics.map(|metric| metric.name.parse().unwrap());

@@ -50,7 +50,7 @@ pub(super) fn rows(books: &Books) -> Vec<Row> {
         .collect()
 }
 
-/// What the agent would tell the operator of a cluster.
+/// What the operator of a cluster would make of the agent's report.
 pub(super) fn report(running: &Running, state: AgentState) -> AgentReport {
     let books = running.books();
     let mut flows = BTreeMap::new();
@@ -80,10 +80,7 @@ fn deliveries(running: &Running, books: &Books) -> BTreeMap<DeliveryKey, Deliver
         let Some(signal) = Signal::parse(key.signal.as_str()) else { continue };
         let state = queues.get(key);
         let failure = state.and_then(|state| state.failure.as_ref());
-        let (credentials, failure) = match failure {
-            Some(failure) if failure.reason.is_of_credentials() => (Some(failure), None),
-            failure => (None, failure),
-        };
+        let credentials = failure.filter(|failure| failure.reason.is_of_credentials());
         let book = DeliveryBook {
             queued: book.queued,
             sent: book.sent,

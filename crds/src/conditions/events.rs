@@ -85,7 +85,7 @@ catalogue! {
         "An agent refused a configuration and runs on with the last good one.",
         "Read the note; if the objects are right, please report a bug.";
     Warning DestinationUnreachable
-        "No agent can reach a destination.",
+        "A destination cannot be reached, or does not answer.",
         "Check that it runs, its endpoint, and network policies.";
     Warning CredentialsRejected
         "A destination refuses its credentials.",

@@ -134,7 +134,7 @@ catalogue! {
         "Senders are told to slow down.",
         "Raise the agent's memory, or let `delivery.onFull` drop.";
     DestinationUnreachable
-        "No agent can reach the destination; data waits in the queue.",
+        "A destination cannot be reached, or does not answer; data waits in the queue.",
         "Check that the destination runs, its endpoint, and network policies.";
     DestinationRejects
         "The destination refuses what is sent to it.",
@@ -236,6 +236,9 @@ catalogue! {
     RateLimited
         "The destination asks to slow down.",
         "Raise its limits, or send less.";
+    StorageFailed
+        "The files cannot be written.",
+        "Make room on the node's disk; the message says what failed.";
     QueueFull
         "The queue is full, so `delivery.onFull` acts.",
         "Look at the destination, or raise `delivery.queue.maxSize`.";

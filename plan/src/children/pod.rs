@@ -146,13 +146,7 @@ fn environment() -> Vec<EnvVar> {
             ..EnvVarSource::default()
         }),
     };
-    vec![
-        field("NODE_NAME", "spec.nodeName"),
-        field("POD_NAME", "metadata.name"),
-        field("POD_NAMESPACE", "metadata.namespace"),
-        field("POD_UID", "metadata.uid"),
-        field("POD_IP", "status.podIP"),
-    ]
+    vec![field("NODE_NAME", "spec.nodeName"), field("POD_IP", "status.podIP")]
 }
 
 fn confined() -> SecurityContext {

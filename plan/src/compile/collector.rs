@@ -43,7 +43,6 @@ pub(super) fn compile(
             name: spec.cluster_name.clone(),
             uid: settings.cluster_uid.clone(),
             environment: spec.environment.clone(),
-            system_namespace: settings.system_namespace.clone(),
         },
         receivers: Receivers {
             grpc_port: port("spec.receivers.otlp.grpc.port", grpc.port)?,

@@ -79,13 +79,13 @@ fn namespaces(
     };
     let selector = selector::compile(selector, "spec.namespaceSelector")?;
     let excluded: BTreeSet<_> = spec.exclude_namespaces.iter().cloned().collect();
-    if selector::is_empty(&selector) {
+    if selector.is_empty() {
         return Ok(Namespaces::AllExcept(excluded));
     }
     let selected = observed
         .namespaces
         .iter()
-        .filter(|(name, labels)| selector::selects(&selector, labels) && !excluded.contains(*name));
+        .filter(|(name, labels)| selector.matches(labels) && !excluded.contains(*name));
     Ok(Namespaces::Only(selected.map(|(name, _)| name.clone()).collect()))
 }
 
@@ -145,8 +145,7 @@ pub(super) fn may_share(
         return refuse(NotAllowed::NotSelected);
     };
     let labels = observed.namespaces.get(&pipeline.namespace);
-    let selected = selector::is_empty(&selector)
-        || labels.is_some_and(|labels| selector::selects(&selector, labels));
+    let selected = selector.is_empty() || labels.is_some_and(|labels| selector.matches(labels));
     if selected { Ok(()) } else { refuse(NotAllowed::NotSelected) }
 }
 

@@ -3,7 +3,6 @@
 use crate::problem::Problem;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use sluice_engine::config::{Operator, Requirement, Selector};
-use std::collections::BTreeMap;
 
 pub(super) fn compile(selector: &LabelSelector, path: &str) -> Result<Selector, Problem> {
     let expressions = selector.match_expressions.iter().flatten();
@@ -34,27 +33,6 @@ fn operator(name: &str, path: &str) -> Result<Operator, Problem> {
     }
 }
 
-/// Whether the selector selects everything.
-pub(super) fn is_empty(selector: &Selector) -> bool {
-    selector.match_labels.is_empty() && selector.match_expressions.is_empty()
-}
-
-pub(super) fn selects(selector: &Selector, labels: &BTreeMap<String, String>) -> bool {
-    let equal = |(key, value): (&String, &String)| labels.get(key) == Some(value);
-    selector.match_labels.iter().all(equal)
-        && selector.match_expressions.iter().all(|requirement| fulfils(requirement, labels))
-}
-
-fn fulfils(requirement: &Requirement, labels: &BTreeMap<String, String>) -> bool {
-    let value = labels.get(&requirement.key);
-    match requirement.operator {
-        Operator::In => value.is_some_and(|value| requirement.values.contains(value)),
-        Operator::NotIn => value.is_none_or(|value| !requirement.values.contains(value)),
-        Operator::Exists => value.is_some(),
-        Operator::DoesNotExist => value.is_none(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +41,7 @@ mod tests {
         let selector = serde_json::from_value(selector).unwrap();
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let compiled = compile(&selector, "spec").unwrap();
-        assert_eq!(selects(&compiled, &labels), expected, "{selector:?} on {labels:?}");
+        assert_eq!(compiled.matches(&labels), expected, "{selector:?} on {labels:?}");
     }
 
     #[test]

@@ -7,8 +7,12 @@ use crate::report::{Adoption, AgentState};
 use sluice_engine::config::Config;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many percent of the reporting agents make a generation ready.
-const ENOUGH_PERCENT: usize = 95;
+/// So many percent of the agents make a rollout done, and of those that report a generation ready.
+const ENOUGH_PERCENT: i64 = 95;
+
+pub(super) fn is_enough(part: i64, of: i64) -> bool {
+    part * 100 >= of * ENOUGH_PERCENT
+}
 
 /// By the name of the Collector.
 pub(crate) struct Adoptions<'a>(BTreeMap<&'a str, FleetAdoption<'a>>);
@@ -75,7 +79,8 @@ pub(super) struct Count {
 
 impl Count {
     pub(super) fn is_enough(self) -> bool {
-        self.of > 0 && self.adopted * 100 >= self.of * ENOUGH_PERCENT
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX / 100);
+        self.of > 0 && is_enough(number(self.adopted), number(self.of))
     }
 
     pub(super) fn add(self, other: Self) -> Self {

@@ -1,7 +1,7 @@
 //! The status of a Collector.
 
 use super::Source;
-use super::adoption::FleetAdoption;
+use super::adoption::{FleetAdoption, is_enough};
 use super::conditions::{Conditions, Readiness};
 use super::flow::sentence;
 use crate::children::{agent_name, version};
@@ -17,8 +17,6 @@ use sluice_crds::collector::{
 use sluice_crds::conditions::{ConditionType, Reason, Status};
 use sluice_crds::{Collector, CollectorSpec, CollectorStatus};
 
-/// So many percent of the wanted agents, ready and up to date, make a rollout done.
-const ENOUGH_PERCENT: i32 = 95;
 /// An agent that saw fewer unknown peers may have been unlucky with new pods.
 const UNKNOWN_PEERS_MIN: u64 = 10;
 
@@ -91,11 +89,10 @@ impl Rollout {
     }
 
     fn is_done(&self) -> bool {
-        let enough =
-            |part: i32, of: i32| i64::from(part) * 100 >= i64::from(of) * i64::from(ENOUGH_PERCENT);
         self.is_observed()
             && self.set.is_some_and(|set| {
-                enough(set.ready, set.desired) && enough(set.updated, set.desired)
+                is_enough(set.ready.into(), set.desired.into())
+                    && is_enough(set.updated.into(), set.desired.into())
             })
     }
 

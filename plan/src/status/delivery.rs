@@ -1,7 +1,8 @@
-//! From the reasons that agents give for a failed delivery to the words of conditions.
+//! From why a delivery failed, as agents say it, to the words of conditions.
 
 use crate::report::Delivery;
 use sluice_crds::conditions::Reason;
+use sluice_engine::failure::FailureReason;
 
 /// Which aspect of a destination a failure speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,23 +15,29 @@ pub(super) enum Failing {
     Answer(Reason),
 }
 
-/// A reason of an agent; one that this version does not know is a refusal.
-pub(super) fn failing(reason: &str) -> Failing {
-    match reason {
-        "DNSFailed" | "InvalidEndpoint" => Failing::Reach(Reason::DNSFailed),
-        "ConnectionRefused" | "ConnectionLost" => Failing::Reach(Reason::ConnectionRefused),
-        "Timeout" => Failing::Reach(Reason::Timeout),
-        "UnknownAuthority" => Failing::Tls(Reason::UnknownAuthority),
-        "HostnameMismatch" => Failing::Tls(Reason::HostnameMismatch),
-        "CertificateExpired" => Failing::Tls(Reason::CertificateExpired),
-        "TLSFailed" | "HandshakeFailed" => Failing::Tls(Reason::HandshakeFailed),
-        "SecretMissing" => Failing::Credentials(Reason::SecretMissing),
-        "SecretKeyMissing" | "SecretInvalid" => Failing::Credentials(Reason::SecretKeyMissing),
-        "SecretAccessDenied" => Failing::Credentials(Reason::SecretAccessDenied),
-        "Unauthorized" => Failing::Credentials(Reason::Unauthorized),
-        "RateLimited" => Failing::Answer(Reason::RateLimited),
-        "Unavailable" => Failing::Answer(Reason::DestinationUnreachable),
-        _ => Failing::Answer(Reason::AllRejected),
+/// A word of an agent; one that this version does not know is a refusal.
+pub(super) fn failing(word: &str) -> Failing {
+    use FailureReason as Why;
+    match Why::parse(word) {
+        Some(Why::DnsFailed | Why::InvalidEndpoint) => Failing::Reach(Reason::DNSFailed),
+        Some(Why::ConnectionRefused | Why::ConnectionLost) => {
+            Failing::Reach(Reason::ConnectionRefused)
+        }
+        Some(Why::Timeout) => Failing::Reach(Reason::Timeout),
+        Some(Why::UnknownAuthority) => Failing::Tls(Reason::UnknownAuthority),
+        Some(Why::HostnameMismatch) => Failing::Tls(Reason::HostnameMismatch),
+        Some(Why::CertificateExpired) => Failing::Tls(Reason::CertificateExpired),
+        Some(Why::TlsFailed) => Failing::Tls(Reason::HandshakeFailed),
+        Some(Why::SecretMissing) => Failing::Credentials(Reason::SecretMissing),
+        Some(Why::SecretKeyMissing | Why::SecretInvalid) => {
+            Failing::Credentials(Reason::SecretKeyMissing)
+        }
+        Some(Why::SecretAccessDenied) => Failing::Credentials(Reason::SecretAccessDenied),
+        Some(Why::Unauthorized) => Failing::Credentials(Reason::Unauthorized),
+        Some(Why::RateLimited) => Failing::Answer(Reason::RateLimited),
+        Some(Why::Unavailable) => Failing::Answer(Reason::DestinationUnreachable),
+        Some(Why::StorageFailed) => Failing::Answer(Reason::StorageFailed),
+        Some(Why::Rejected) | None => Failing::Answer(Reason::AllRejected),
     }
 }
 

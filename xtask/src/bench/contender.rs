@@ -150,11 +150,7 @@ fn config(ports: &Ports, codec: Codec, destination: SocketAddr) -> Config {
     let name = "sluice-system/bench".to_owned();
     Config {
         format: FORMAT,
-        cluster: Cluster {
-            name: "bench".to_owned(),
-            system_namespace: "sluice-system".to_owned(),
-            ..Cluster::default()
-        },
+        cluster: Cluster { name: "bench".to_owned(), ..Cluster::default() },
         receivers: Receivers {
             grpc_port: ports.grpc,
             grpc_message_bytes_max: 16 * MIB,
