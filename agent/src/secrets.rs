@@ -60,9 +60,12 @@ impl Secrets {
         Self(Arc::new(Store { folder, data: RwLock::default(), refresh: Notify::new() }))
     }
 
-    /// What the cluster says about one Secret now.
-    pub fn put(&self, name: SecretName, data: SecretData) {
-        self.0.data.write().unwrap_or_else(PoisonError::into_inner).insert(name, data);
+    /// What the cluster says about one Secret now; returns whether that is new.
+    pub fn put(&self, name: SecretName, data: SecretData) -> bool {
+        let mut store = self.0.data.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = store.get(&name) != Some(&data);
+        store.insert(name, data);
+        is_new
     }
 
     /// # Errors

@@ -53,6 +53,11 @@ impl FailureReason {
                 | Self::Unauthorized
         )
     }
+
+    /// Another content of a Secret may mend it: a credential, a CA, a client's certificate.
+    pub fn may_be_of_a_secret(self) -> bool {
+        self.is_of_credentials() || matches!(self, Self::UnknownAuthority | Self::TlsFailed)
+    }
 }
 
 #[cfg(test)]

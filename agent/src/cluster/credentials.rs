@@ -1,4 +1,5 @@
-//! Reads the Secrets that destinations name: at each config, every five minutes, and when refused.
+//! Reads the Secrets that destinations name: at each config, every five minutes, and sooner while
+//! one is missing or a delivery fails that another content may mend.
 
 use crate::secrets::{SecretData, SecretProblem, Secrets};
 use k8s_openapi::api::core::v1::Secret;
@@ -11,8 +12,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 const INTERVAL: Duration = Duration::from_secs(300);
-/// A destination that refuses everything asks no more often than this.
+/// A delivery that fails asks no more often than this; each time for nothing, half as often.
 const PAUSE_MIN: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(80);
 const READ_MAX: Duration = Duration::from_secs(10);
 
 /// Runs until the config closes.
@@ -21,21 +23,32 @@ pub(super) async fn keep_fresh(
     mut config: watch::Receiver<Option<Arc<Config>>>,
     secrets: Secrets,
 ) {
+    let mut pause = PAUSE_MIN;
     loop {
         let names = config.borrow_and_update().as_ref().map(|config| named(config));
+        let mut lacking = false;
         for name in names.unwrap_or_default() {
-            if let Some(data) = read(&client, &name).await {
-                secrets.put(name, data);
+            let Some(data) = read(&client, &name).await else { continue };
+            lacking |= data.is_err();
+            if secrets.put(name, data) {
+                pause = PAUSE_MIN;
             }
         }
-        let refused = async {
-            tokio::time::sleep(PAUSE_MIN).await;
-            secrets.refresh_asked().await;
+        let asked = async {
+            tokio::time::sleep(jittered(pause)).await;
+            if !lacking {
+                secrets.refresh_asked().await;
+            }
         };
         tokio::select! {
-            changed = config.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(jittered()) => (),
-            () = refused => (),
+            changed = config.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                pause = PAUSE_MIN;
+            }
+            () = tokio::time::sleep(jittered(INTERVAL)) => pause = PAUSE_MIN,
+            () = asked => pause = PAUSE_MAX.min(2 * pause),
         }
     }
 }
@@ -69,7 +82,7 @@ async fn read(client: &Client, name: &SecretName) -> Option<SecretData> {
 }
 
 /// Up to a fifth longer, so that a fleet does not ask at once.
-fn jittered() -> Duration {
+fn jittered(pause: Duration) -> Duration {
     let part = u32::try_from(RandomState::new().hash_one(0) % 1000).unwrap_or(0);
-    INTERVAL + INTERVAL / 5000 * part
+    pause + pause / 5000 * part
 }

@@ -96,6 +96,15 @@ impl Otlp {
         signal: Signal,
         chunks: &[Chunk<AckToken>],
     ) -> Result<u64, Failure> {
+        let result = self.try_send(signal, chunks).await;
+        let of_a_secret = |failure: &Failure| failure.reason.may_be_of_a_secret();
+        if result.as_ref().is_err_and(of_a_secret) {
+            self.secrets.ask_for_refresh();
+        }
+        result
+    }
+
+    async fn try_send(&self, signal: Signal, chunks: &[Chunk<AckToken>]) -> Result<u64, Failure> {
         let bodies = chunks.iter().map(|chunk| &chunk.body);
         let body = encode(bodies, self.compression, self.protocol)
             .map_err(|error| Failure::for_good(FailureReason::Rejected, error.to_string()))?;
@@ -106,14 +115,10 @@ impl Otlp {
             let message = format!("no answer within {} ms", self.timeout.as_millis());
             Err(Failure::for_now(FailureReason::Timeout, message))
         })?;
-        let result = match self.protocol {
+        match self.protocol {
             Protocol::Grpc => judge_grpc(&answer, &credentials),
             Protocol::Http => judge_http(&answer, &credentials),
-        };
-        if result.as_ref().is_err_and(|failure| failure.reason == FailureReason::Unauthorized) {
-            self.secrets.ask_for_refresh();
         }
-        result
     }
 
     async fn exchange(

@@ -22,7 +22,8 @@ impl Vault {
     pub fn put(&self, secret: &str, data: &[(&str, &str)]) {
         let Some(folder) = &self.folder else {
             let data = data.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-            return self.secrets.put(name(secret), Ok(data));
+            self.secrets.put(name(secret), Ok(data));
+            return;
         };
         let folder = folder.path().join("shop").join(secret);
         std::fs::create_dir_all(&folder).unwrap();

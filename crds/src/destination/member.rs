@@ -47,7 +47,7 @@ pub enum Protocol {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct File {
-    /// Folder below the collector's data folder, relative. Example: `shop`.
+    /// Folder below `files/<namespace>/` in the collector's data folder. Example: `shop`.
     #[schemars(
         length(min = 1, max = 128),
         regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,7}$")

@@ -20,7 +20,7 @@ pub(super) fn compile(
         });
     }
     Ok(Destination {
-        kind: kind(spec)?,
+        kind: kind(&name.namespace, spec)?,
         tls: tls(&name.namespace, &spec.tls()),
         auth: auth(&name.namespace, &spec.auth())?,
         headers: spec.headers.clone(),
@@ -33,7 +33,7 @@ pub(super) fn compile(
     })
 }
 
-fn kind(spec: &DestinationSpec) -> Result<DestinationKind, Problem> {
+fn kind(namespace: &str, spec: &DestinationSpec) -> Result<DestinationKind, Problem> {
     match spec.member() {
         Some(crd::Member::Otlp(otlp) | crd::Member::Tempo(otlp)) => Ok(DestinationKind::Otlp {
             endpoint: otlp.endpoint.clone(),
@@ -44,7 +44,7 @@ fn kind(spec: &DestinationSpec) -> Result<DestinationKind, Problem> {
             tenant: otlp.tenant.clone(),
         }),
         Some(crd::Member::File(file)) => Ok(DestinationKind::File {
-            path: contained(&file.path)?,
+            path: format!("files/{namespace}/{}", contained(&file.path)?),
             bytes_max: file.max_size.bytes(),
             files_max: u32::try_from(file.max_files).unwrap_or(1),
         }),
@@ -59,7 +59,7 @@ fn kind(spec: &DestinationSpec) -> Result<DestinationKind, Problem> {
     }
 }
 
-/// The path itself, when it cannot lead out of the data folder.
+/// The path itself, when it cannot lead out of its namespace's folder.
 fn contained(path: &str) -> Result<String, Problem> {
     let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\\');
     if path.split('/').all(plain) {
@@ -67,7 +67,7 @@ fn contained(path: &str) -> Result<String, Problem> {
     }
     Err(Problem::invalid(
         "spec.file.path",
-        format!("\"{path}\" is no folder below the collector's data folder"),
+        format!("\"{path}\" is no folder below another"),
         "use a relative path without . and .. (shop/archive, for one)",
     ))
 }
