@@ -117,18 +117,33 @@ fn destinations(registry: &Registry, books: &Books) -> prometheus::Result<()> {
 }
 
 fn pod_logs(registry: &Registry, counts: &Counts) -> prometheus::Result<()> {
+    let Counts {
+        read_bytes,
+        records,
+        cut_records,
+        cut_bytes,
+        lossy_records,
+        foreign_records,
+        refused_batches,
+        rejected_records,
+        truncated_files,
+        failed_reads,
+        failed_saves,
+        files,
+        ignored,
+    } = counts;
     let counters = [
-        ("read_bytes", "Bytes of log lines that were taken", &counts.read_bytes),
-        ("records", "Log records that were read", &counts.records),
-        ("cut_records", "Records longer than the most", &counts.cut_records),
-        ("cut_bytes", "Bytes cut off from such records", &counts.cut_bytes),
-        ("lossy_records", "Records that were not UTF-8", &counts.lossy_records),
-        ("foreign_records", "Lines that are not in the CRI format", &counts.foreign_records),
-        ("refused_batches", "Batches that were refused and read again", &counts.refused_batches),
-        ("rejected_records", "Records refused for good", &counts.rejected_records),
-        ("truncated_files", "Files that shrank or were written anew", &counts.truncated_files),
-        ("failed_reads", "Reads that failed", &counts.failed_reads),
-        ("failed_saves", "Checkpoints that could not be written", &counts.failed_saves),
+        ("read_bytes", "Bytes of log lines that were taken", read_bytes),
+        ("records", "Log records that were read", records),
+        ("cut_records", "Records longer than the most", cut_records),
+        ("cut_bytes", "Bytes cut off from such records", cut_bytes),
+        ("lossy_records", "Records that were not UTF-8", lossy_records),
+        ("foreign_records", "Lines that are not in the CRI format", foreign_records),
+        ("refused_batches", "Batches that were refused and read again", refused_batches),
+        ("rejected_records", "Records refused for good", rejected_records),
+        ("truncated_files", "Files that shrank or were written anew", truncated_files),
+        ("failed_reads", "Reads that failed", failed_reads),
+        ("failed_saves", "Checkpoints that could not be written", failed_saves),
     ];
     for (name, help, count) in counters {
         let counter = IntCounter::new(format!("sluice_pod_logs_{name}_total"), help)?;
@@ -136,8 +151,8 @@ fn pod_logs(registry: &Registry, counts: &Counts) -> prometheus::Result<()> {
         registry.register(Box::new(counter))?;
     }
     let gauges = [
-        ("files", "Log files followed", &counts.files),
-        ("ignored", "Links, pipes and strange names", &counts.ignored),
+        ("files", "Log files followed", files),
+        ("ignored", "Links, pipes and strange names", ignored),
     ];
     for (name, help, count) in gauges {
         let gauge = IntGauge::new(format!("sluice_pod_logs_{name}"), help)?;

@@ -233,20 +233,23 @@ async fn old_connections_are_told_to_go_and_lose_nothing() {
     let mut config = config_to(&[("shop/tempo", otlp(address, Protocol::Grpc, Compression::None))]);
     config.receivers.grpc_connection_age_max_ms = 100;
     let (running, _folder) = run(config).await;
-    let mut id = 0;
-    for _ in 0..3 {
+    let (mut id, mut closed) = (0, 0);
+    while closed < 3 {
         let mut grpc = Grpc::connect(running.grpc_address()).await;
-        let began = std::time::Instant::now();
-        while began.elapsed() < Duration::from_millis(80) {
-            let body = traces(id..id + 1, &[]).encode_to_vec();
-            let status = grpc.call(Signal::Traces.grpc_path(), &[], frame(false, &body)).await;
+        // As clients do: what was not answered is sent again on the next connection.
+        loop {
+            let body = frame(false, &traces(id..id + 1, &[]).encode_to_vec());
+            let path = Signal::Traces.grpc_path();
+            let Ok(status) = grpc.try_call(path, &[], body).await else { break };
             assert_eq!(status.code, 0);
             id += 1;
         }
-        until("the connection is closed", || grpc.is_closed()).await;
+        closed += 1;
     }
+    assert!(3 < id, "{id} requests over three connections");
     stop(running).await;
-    assert_eq!(oracle.ids(), (0..id).collect());
+    let arrived = oracle.ids();
+    assert!((0..id).all(|id| arrived.contains(&id)), "{} of {id} arrived", arrived.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

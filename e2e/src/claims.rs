@@ -26,6 +26,7 @@ pub(crate) const SOAK: &[(&str, Claim)] =
 
 pub(crate) const ALL: &[(&str, Claim)] = claims![
     signals::the_three_signals_of_an_app_pod_arrive_at_a_real_otel_collector,
+    signals::the_quickstart_keeps_what_a_pod_of_the_shop_sends,
     identity::forged_attributes_are_overwritten,
     identity::a_claim_in_an_unusual_place_is_overwritten,
     identity::an_unknown_sender_is_marked,

@@ -1,7 +1,7 @@
 //! The destination of a claim: a real OTel Collector whose file exporter keeps what arrives.
 
 use crate::kubectl::{apply, kubectl, wait_for};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -35,7 +35,10 @@ impl Destination {
     /// What has arrived of a signal: each line is an export request in OTLP JSON.
     pub(crate) fn requests(&self, signal: &str) -> Result<Vec<Value>> {
         let file = self.folder.join(format!("{signal}.json"));
-        let text = fs::read_to_string(&file).unwrap_or_default();
+        let text = match fs::read_to_string(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            text => text.with_context(|| format!("read {}", file.display()))?,
+        };
         // The last line may still be being written.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
@@ -50,6 +53,14 @@ impl Destination {
             }
         }
         Ok(arrivals)
+    }
+
+    /// Waits until something has arrived.
+    pub(crate) fn wait_for_any(&self, signal: &str, prefix: &str) -> Result<()> {
+        wait_for(&format!("the first {signal} of {prefix}"), Duration::from_secs(30), || {
+            ensure!(!self.arrivals(signal, prefix)?.is_empty(), "none");
+            Ok(())
+        })
     }
 
     /// Waits until the set of ids that arrived is exactly `wanted`.
@@ -90,17 +101,13 @@ impl Destination {
                 if ids_in(&block.to_string(), prefix).is_empty() {
                     continue;
                 }
-                let attributes = block["resource"]["attributes"].as_array();
-                let found = attributes
-                    .into_iter()
-                    .flatten()
-                    .filter(|attribute| attribute["key"] == key)
-                    .map(|attribute| text_of(&attribute["value"]));
-                let before = values.len();
-                values.extend(found);
-                if values.len() == before && values.is_empty() {
-                    values.insert("(absent)".to_owned());
+                let attributes = block["resource"]["attributes"].as_array().into_iter().flatten();
+                let own = attributes.filter(|attribute| attribute["key"] == key);
+                let mut found: Vec<_> = own.map(|own| text_of(&own["value"])).collect();
+                if found.is_empty() {
+                    found.push("(absent)".to_owned());
                 }
+                values.extend(found);
             }
         }
         Ok(values)
@@ -108,9 +115,13 @@ impl Destination {
 }
 
 /// Ids are a prefix, a dash and digits, wherever they stand.
-fn ids_in(text: &str, prefix: &str) -> Vec<String> {
+pub(crate) fn ids_in(text: &str, prefix: &str) -> Vec<String> {
     let needle = format!("{prefix}-");
-    let numbers = text.match_indices(&needle).map(|(start, _)| {
+    let whole = text.match_indices(&needle).filter(|(start, _)| {
+        let before = text[..*start].chars().next_back();
+        before.is_none_or(|before| !before.is_alphanumeric() && before != '-')
+    });
+    let numbers = whole.map(|(start, _)| {
         let rest = &text[start + needle.len()..];
         &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())]
     });

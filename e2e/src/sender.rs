@@ -84,6 +84,11 @@ spec:
         Ok(())
     }
 
+    /// The ids of the lines that a run with `--count=<count>` and stdout among its signals prints.
+    pub(crate) fn lines(&self, count: usize) -> BTreeSet<String> {
+        (0..count).map(|number| format!("{}.line-{number}", self.name)).collect()
+    }
+
     /// The ids that a run with `--count=<count>` sends of each signal.
     pub(crate) fn ids(&self, count: usize) -> BTreeSet<String> {
         (0..count).map(|number| format!("{}-{number}", self.name)).collect()

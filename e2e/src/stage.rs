@@ -2,9 +2,9 @@
 
 use crate::Arguments;
 use crate::destination::Destination;
-use crate::kubectl::{apply, kubectl, run, wait_for};
+use crate::kubectl::{apply, condition, get, kubectl, run, wait_for};
 use crate::sender::Sender;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,8 +36,19 @@ agent: {secretNames: [canary]}
 
 /// Installs the chart and a fleet with short intervals, and waits until both are ready.
 pub(crate) fn install(arguments: &Arguments) -> Result<()> {
+    clear(&arguments.arrivals)?;
     install_chart(&arguments.chart, &[])?;
     start_fleet()
+}
+
+/// What arrived in an earlier run is no proof of this one.
+pub(crate) fn clear(arrivals: &Path) -> Result<()> {
+    match fs::remove_dir_all(arrivals) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("clear {}", arrivals.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Installs the chart, or upgrades to it, with further flags.
@@ -128,9 +139,17 @@ spec:
         self.ready(namespace, "telemetrypipeline/all")
     }
 
+    /// Waits until an object is ready in its newest generation.
     pub(crate) fn ready(&self, namespace: &str, object: &str) -> Result<()> {
-        kubectl(&["-n", namespace, "wait", "--for=condition=Ready", object, "--timeout=60s"])?;
-        Ok(())
+        wait_for(&format!("{object} to be ready"), Duration::from_secs(60), || {
+            let object = get(&["-n", namespace, object])?;
+            let (status, reason, message) = condition(&object, "Ready").context("no Ready")?;
+            ensure!(status == "True", "Ready is {status} {reason}: {message}");
+            let (seen, newest) =
+                (&object["status"]["observedGeneration"], &object["metadata"]["generation"]);
+            ensure!(seen == newest, "Ready speaks of generation {seen}, not {newest}");
+            Ok(())
+        })
     }
 
     /// A pod that sends numbered items and, once accepted, ends.

@@ -111,10 +111,11 @@ pub struct DestinationBook {
 impl DestinationBook {
     /// Adds what another queue of the same key went through.
     pub fn merge(&mut self, other: &Self) {
-        self.queued += other.queued;
-        self.sent += other.sent;
-        self.held += other.held;
-        for (reason, items) in &other.dropped {
+        let Self { queued, sent, held, dropped } = other;
+        self.queued += queued;
+        self.sent += sent;
+        self.held += held;
+        for (reason, items) in dropped {
             *self.dropped.entry(*reason).or_default() += items;
         }
     }

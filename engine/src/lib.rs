@@ -12,5 +12,7 @@ pub mod selector;
 pub mod sender;
 pub mod tick;
 
+pub use sluice_wire::Signal;
+
 pub mod cri;
 pub mod pod_logs;

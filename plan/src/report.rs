@@ -4,6 +4,7 @@
 mod books;
 
 pub use books::{FleetBooks, WINDOW_S};
+pub use sluice_engine::Signal;
 
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -48,30 +49,6 @@ pub enum MemoryPressure {
     Normal,
     Soft,
     Hard,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Signal {
-    Traces,
-    Metrics,
-    Logs,
-}
-
-impl Signal {
-    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Traces => "traces",
-            Self::Metrics => "metrics",
-            Self::Logs => "logs",
-        }
-    }
-
-    /// The signal of this name, as it is written on the wire.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|signal| signal.as_str() == name)
-    }
 }
 
 /// A pipeline as `namespace/name`, and one of its signals.

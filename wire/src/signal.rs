@@ -21,6 +21,11 @@ impl Signal {
         }
     }
 
+    /// The signal that [`Signal::as_str`] calls so.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.as_str() == name)
+    }
+
     /// The path of the OTLP/gRPC method that exports this signal.
     pub fn grpc_path(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 mod contender;
 mod corpus;
 mod destination;
+mod fleet;
 mod load;
 mod passthrough;
 mod process;
@@ -10,7 +11,7 @@ mod random;
 mod results;
 mod spans;
 
-use crate::{commands, image};
+use crate::{cluster, commands, image};
 use anyhow::{Context, Result};
 use contender::{Contender, PEER_CONFIGURATION, Programs};
 use corpus::Codec;
@@ -58,6 +59,11 @@ pub(crate) fn run(action: &Action) -> Result<()> {
     let blank = blank(&programs, arguments)?;
     let mut figures = runtime.block_on(measure(&programs, arguments, &blank))?;
     figures.extend(sizes(&programs, image.as_deref(), &blank)?);
+    match cluster::obstacle() {
+        _ if arguments.quick => {}
+        None => figures.extend(fleet::idle(&blank)?),
+        Some(obstacle) => println!("left out, what needs a cluster: {obstacle}"),
+    }
     println!("{}", results::table(&figures));
     if let Some(path) = &arguments.json {
         results::write(&figures, path)?;

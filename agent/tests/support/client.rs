@@ -51,25 +51,35 @@ impl Grpc {
 
     /// Sends `body` as it is; the status comes from trailers or headers.
     pub async fn call(&mut self, path: &str, headers: &[(&str, &str)], body: Bytes) -> Status {
+        self.try_call(path, headers, body).await.unwrap()
+    }
+
+    /// [`Grpc::call`], of a connection that the collector may have closed.
+    pub async fn try_call(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Status, h2::Error> {
         let mut request = Request::post(format!("http://collector{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut sender = self.0.clone().ready().await.unwrap();
-        let (response, mut stream) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+        let mut sender = self.0.clone().ready().await?;
+        let (response, mut stream) = sender.send_request(request.body(()).unwrap(), false)?;
         // The collector may answer, and reset, before it has read everything.
         let _ = stream.send_data(body, true);
-        let (parts, mut body) = response.await.unwrap().into_parts();
+        let (parts, mut body) = response.await?.into_parts();
         if parts.headers.contains_key("grpc-status") {
-            return read(&parts.headers);
+            return Ok(read(&parts.headers));
         }
         while let Some(data) = body.data().await {
-            let length = data.unwrap().len();
-            body.flow_control().release_capacity(length).unwrap();
+            let length = data?.len();
+            body.flow_control().release_capacity(length)?;
         }
-        read(&body.trailers().await.unwrap().unwrap())
+        Ok(read(&body.trailers().await?.unwrap()))
     }
 }
 
@@ -89,13 +99,4 @@ fn read(headers: &HeaderMap) -> Status {
 pub fn frame(compressed: bool, message: &[u8]) -> Bytes {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[u8::from(compressed)], &length[..], message].concat().into()
-}
-
-impl Grpc {
-    /// Whether the collector has closed the connection.
-    pub fn is_closed(&mut self) -> bool {
-        let waker = std::task::Waker::noop();
-        let mut context = std::task::Context::from_waker(waker);
-        matches!(self.0.poll_ready(&mut context), std::task::Poll::Ready(Err(_)))
-    }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) pipeline: String,
-    pub(super) signal: &'static str,
+    pub(super) signal: Signal,
     pub(super) accepted: u64,
     pub(super) sent: u64,
     pub(super) dropped: u64,
@@ -32,7 +32,7 @@ pub(super) fn rows(books: &Books) -> Vec<Row> {
         .map(|((pipeline, signal), book)| {
             let mut row = Row {
                 pipeline: if pipeline == NO_PIPELINE { "(none)".into() } else { pipeline.clone() },
-                signal: signal.as_str(),
+                signal: *signal,
                 accepted: book.accepted,
                 sent: 0,
                 dropped: total(&book.dropped),
@@ -55,19 +55,17 @@ pub(super) fn report(running: &Running, state: AgentState) -> AgentReport {
     let books = running.books();
     let mut flows = BTreeMap::new();
     for row in rows(&books).iter().filter(|row| row.pipeline.contains('/')) {
-        let Some(signal) = Signal::parse(row.signal) else { continue };
-        let book = books.pipelines.iter().find(|((pipeline, other), _)| {
-            *pipeline == row.pipeline && other.as_str() == row.signal
-        });
+        let book = books.pipelines.get(&(row.pipeline.clone(), row.signal));
         let counters = FlowCounters {
             accepted: row.accepted,
-            refused: book.map_or(0, |(_, book)| book.refused),
-            sampled_out: book.map_or(0, |(_, book)| total(&book.sampled_out)),
+            refused: book.map_or(0, |book| book.refused),
+            sampled_out: book.map_or(0, |book| total(&book.sampled_out)),
             dropped: row.dropped,
             sent: row.sent,
             held: row.held,
         };
-        flows.insert(FlowKey { pipeline: row.pipeline.clone(), signal }, counters);
+        let key = FlowKey { pipeline: row.pipeline.clone(), signal: row.signal };
+        flows.insert(key, counters);
     }
     let deliveries = deliveries(running, &books);
     AgentReport { incarnation: "local".to_owned(), state, flows, deliveries }
@@ -77,7 +75,6 @@ fn deliveries(running: &Running, books: &Books) -> BTreeMap<DeliveryKey, Deliver
     let queues = running.queues();
     let mut deliveries = BTreeMap::new();
     for (key, book) in &books.destinations {
-        let Some(signal) = Signal::parse(key.signal.as_str()) else { continue };
         let state = queues.get(key);
         let failure = state.and_then(|state| state.failure.as_ref());
         let credentials = failure.filter(|failure| failure.reason.is_of_credentials());
@@ -92,6 +89,7 @@ fn deliveries(running: &Running, books: &Books) -> BTreeMap<DeliveryKey, Deliver
             credentials_reason: credentials.map_or("", |f| f.reason.as_str()).to_owned(),
         };
         let (destination, pipeline) = (key.destination.clone(), key.pipeline.clone());
+        let signal = key.signal;
         deliveries.insert(DeliveryKey { destination, pipeline, signal }, book);
     }
     deliveries

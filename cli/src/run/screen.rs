@@ -7,6 +7,7 @@ use super::summary::Summary;
 use crate::say;
 use serde_json::json;
 use sluice_agent::Running;
+use sluice_engine::Signal;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -17,7 +18,7 @@ pub(super) struct Screen {
     /// Lines of the table that stand at the end of the terminal.
     drawn: usize,
     /// Accepted and sent when the last second was shown.
-    before: BTreeMap<(String, &'static str), (u64, u64)>,
+    before: BTreeMap<(String, Signal), (u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +133,7 @@ impl Screen {
                 "type": "second",
                 "at": seconds,
                 "flows": rows.iter().map(|row| json!({
-                    "pipeline": row.pipeline, "signal": row.signal, "accepted": row.accepted,
+                    "pipeline": row.pipeline, "signal": row.signal.as_str(), "accepted": row.accepted,
                     "sent": row.sent, "dropped": row.dropped, "held": row.held,
                 })).collect::<Vec<_>>(),
             })),

@@ -22,6 +22,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tonic::Code;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
@@ -32,7 +33,7 @@ struct Arguments {
     /// Such as `http://sluice-agent.sluice-system:4317`.
     #[arg(long, default_value = "")]
     endpoint: String,
-    /// Each item's id is `<prefix>-<number>`.
+    /// Each item's id is `<prefix>-<number>`; of a line on stdout, `<prefix>.line-<number>`.
     #[arg(long)]
     prefix: String,
     /// Comma-separated: traces, metrics, logs, stdout.
@@ -98,6 +99,11 @@ async fn deliver(arguments: &Arguments, signal: &str, round: Range<usize>) -> Re
     let started = Instant::now();
     loop {
         let Err(error) = send(arguments, signal, round.clone()).await else { return Ok(()) };
+        if let Some(status) = error.downcast_ref::<tonic::Status>()
+            && is_final(status)
+        {
+            return Err(error.context(format!("{signal} {round:?} was refused for good")));
+        }
         if started.elapsed() > Duration::from_secs(arguments.give_up_s) {
             return Err(error.context(format!("{signal} {round:?} was not accepted")));
         }
@@ -106,10 +112,26 @@ async fn deliver(arguments: &Arguments, signal: &str, round: Range<usize>) -> Re
     }
 }
 
+/// An answer after which a client drops the data; a broken connection is no answer.
+/// <https://opentelemetry.io/docs/specs/otlp/#failures>
+fn is_final(status: &tonic::Status) -> bool {
+    let of_the_peer = std::error::Error::source(status).is_none();
+    let may_be_retried = matches!(
+        status.code(),
+        Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unavailable
+            | Code::DataLoss
+    );
+    of_the_peer && !may_be_retried
+}
+
 #[expect(clippy::print_stdout, reason = "the lines are the telemetry")]
 fn print_lines(arguments: &Arguments, round: Range<usize>) {
     for number in round {
-        println!("e2e.id={}-{number}", arguments.prefix);
+        println!("e2e.id={}.line-{number}", arguments.prefix);
     }
 }
 

@@ -47,11 +47,17 @@ fn operator_away(stage: &Stage, seconds: usize) -> Result<()> {
         destination.wait_for_ids(signal, "away", &app.ids(count))?;
     }
     ensure!(before == after?, "agents were restarted while the operator was away");
+    // The one that came back has taken over once it acts on a change.
+    apply_version(namespace, 1)?;
+    stage.ready(namespace, "telemetrypipeline/all")?;
+    ensure!(before == identities()?, "agents were restarted by the operator that came back");
     Ok(())
 }
 
+type Identities = BTreeSet<(String, u64)>;
+
 /// Uid and restarts of each agent.
-fn identities() -> Result<BTreeSet<(String, u64)>> {
+fn identities() -> Result<Identities> {
     let pods = get(&["-n", SYSTEM, "pods", "-l", AGENTS])?;
     let pods = pods["items"].as_array().context("no list")?;
     Ok(pods
@@ -75,9 +81,10 @@ pub(crate) fn an_agent_killed_loses_no_log_line(stage: &Stage) -> Result<()> {
         .with("--pause-ms=200");
     app.start()?;
     wait_for("the first lines", Duration::from_secs(30), || {
-        ensure!(destination.arrivals("logs", "lines")?.len() > 500, "not yet 500 lines");
+        ensure!(destination.arrivals("logs", "lines.line")?.len() > 500, "not yet 500 lines");
         Ok(())
     })?;
+    app.still_sends()?;
     let before = identities()?;
     run("pkill", &["-KILL", "-x", "sluice-agent"], "")?;
     wait_for("the restarted agent", Duration::from_secs(60), || {
@@ -85,7 +92,7 @@ pub(crate) fn an_agent_killed_loses_no_log_line(stage: &Stage) -> Result<()> {
         Ok(())
     })?;
     app.finish()?;
-    let arrivals = destination.wait_for_ids("logs", "lines", &app.ids(3000))?;
+    let arrivals = destination.wait_for_ids("logs", "lines.line", &app.lines(3000))?;
     let doubled = arrivals.values().filter(|times| **times > 1).count();
     let thrice = arrivals.values().filter(|times| **times > 2).count();
     // A batch of a file holds at most what one read of it held.
@@ -103,6 +110,7 @@ pub(crate) fn a_config_change_under_load_loses_nothing(stage: &Stage) -> Result<
         .with("--count=800")
         .with("--pause-ms=100");
     app.start()?;
+    destination.wait_for_any("traces", "change")?;
     for version in 1..=3 {
         apply_version(namespace, version)?;
         stage.ready(namespace, "telemetrypipeline/all")?;
@@ -112,6 +120,9 @@ pub(crate) fn a_config_change_under_load_loses_nothing(stage: &Stage) -> Result<
     for signal in ["traces", "metrics", "logs"] {
         destination.wait_for_ids(signal, "change", &app.ids(800))?;
     }
+    let versions = destination.resource_values("traces", "change", "e2e.version")?;
+    let wanted = ["(absent)", "1", "2", "3"].map(str::to_owned).into();
+    ensure!(versions == wanted, "not every version ran under load: {versions:?}");
     let probe = stage.sender(namespace, "after").with("--signals=traces");
     probe.start()?;
     probe.finish()?;
@@ -139,10 +150,15 @@ pub(crate) fn a_rolling_update_under_load_loses_nothing(stage: &Stage) -> Result
         .with("--count=2000")
         .with("--pause-ms=100");
     app.start()?;
+    destination.wait_for_any("traces", "rolling")?;
     apply(&fleet("{metadata: {annotations: {e2e: rolled}}}"))?;
     wait_for("the new agent", Duration::from_secs(60), || {
         let now = identities()?;
-        ensure!(now.len() == 1 && now.is_disjoint(&before), "still rolling: {now:?}");
+        let uids = |of: &Identities| -> BTreeSet<String> {
+            of.iter().map(|(uid, _)| uid.clone()).collect()
+        };
+        let is_new = uids(&now).is_disjoint(&uids(&before));
+        ensure!(now.len() == 1 && is_new, "still rolling: {now:?}");
         Ok(())
     })?;
     kubectl(&["-n", SYSTEM, "rollout", "status", "daemonset/sluice-agent", "--timeout=60s"])?;
@@ -176,10 +192,13 @@ pub(crate) fn the_agent_writes_its_checkpoint_as_uid_65532(stage: &Stage) -> Res
     let app = stage.sender(namespace, "checkpoint").with("--signals=stdout");
     app.start()?;
     app.finish()?;
+    let uid = get(&["-n", namespace, "pod", "checkpoint"])?["metadata"]["uid"].clone();
+    let uid = uid.as_str().context("no uid")?;
     wait_for("the checkpoint", Duration::from_secs(30), || {
         let checkpoint = std::path::Path::new("/var/lib/sluice/default/checkpoints.json");
         let text = fs::read_to_string(checkpoint)?;
         serde_json::from_str::<Value>(&text).context("the checkpoint is no JSON")?;
+        ensure!(text.contains(uid), "nothing of the pod yet");
         let owner = run("stat", &["--format=%u", &checkpoint.to_string_lossy()], "")?;
         ensure!(owner.trim() == "65532", "the checkpoint belongs to uid {owner}");
         Ok(())

@@ -29,19 +29,21 @@ pub(crate) fn malformed_otlp_gets_the_specified_code(_: &Stage) -> Result<()> {
     let (over_http, over_grpc) = (cases::http()?, cases::grpc()?);
     let agent = Agent::look()?;
     let books = Counters::read(&agent.address)?;
-    let memory_kib = memory_kib(&agent.processes)?;
-    let mut trial = Trial { agent, memory_kib, wrong: Vec::new() };
+    forget_peak(&agent.processes)?;
+    let memory_kib = memory_kib(&agent.processes, "VmRSS:")?;
+    let mut wrong = Vec::new();
     // The first request on a connection waits until the agent gave up finding the peer's pod: so
     // all connections are made first, and wait together.
-    let grpc_connection = http::connect(&trial.agent.address, 4317)?;
-    let connect = |_: &Case| http::connect(&trial.agent.address, 4318);
+    let grpc_connection = http::connect(&agent.address, 4317)?;
+    let connect = |_: &Case| http::connect(&agent.address, 4318);
     let connections: Vec<_> = over_http.iter().map(connect).collect::<Result<_>>()?;
     for (case, mut connection) in over_http.iter().zip(connections) {
         let answer = http::exchange(&mut connection, &case.http_request());
-        trial.judge(case, answer.and_then(|answer| Ok(Verdict::Http(answer.status()?))))?;
+        let answer = answer.and_then(|answer| Ok(Verdict::Http(answer.status()?)));
+        judge(&mut wrong, case, answer);
     }
-    grpc::call_all(grpc_connection, &over_grpc, &mut |case, answer| trial.judge(case, answer))?;
-    let Trial { agent, memory_kib: peak_kib, wrong } = trial;
+    let mut judge = |case: &Case, answer| judge(&mut wrong, case, answer);
+    grpc::call_all(grpc_connection, &over_grpc, &mut judge)?;
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
 
     let refused = over_http.iter().chain(&over_grpc).filter(|case| case.is_counted).count() as u64;
@@ -49,31 +51,18 @@ pub(crate) fn malformed_otlp_gets_the_specified_code(_: &Stage) -> Result<()> {
     books_after.check_balance()?;
     let counted = books_after.refused().saturating_sub(books.refused());
     ensure!(counted == refused, "{refused} requests were refused, {counted} were counted");
-    let growth_kib = peak_kib.saturating_sub(memory_kib);
+    let growth_kib = self::memory_kib(&agent.processes, "VmHWM:")?.saturating_sub(memory_kib);
     ensure!(growth_kib <= GROWTH_MAX_KIB, "memory grew by {growth_kib} KiB from {memory_kib}");
     let after = Agent::look()?;
     ensure!(after == agent, "the agent changed from {agent:?} to {after:?}");
     Ok(())
 }
 
-struct Trial {
-    agent: Agent,
-    /// The most that was seen.
-    memory_kib: u64,
-    wrong: Vec<String>,
-}
-
-impl Trial {
-    fn judge(&mut self, case: &Case, answer: Result<Verdict>) -> Result<()> {
-        self.memory_kib = self.memory_kib.max(memory_kib(&self.agent.processes)?);
-        match answer {
-            Ok(verdict) if verdict == case.expected => {}
-            answer => {
-                let line = format!("{}: {answer:?}, not {:?}", case.name, case.expected);
-                self.wrong.push(line);
-            }
-        }
-        Ok(())
+/// Keeps what is not as specified.
+fn judge(wrong: &mut Vec<String>, case: &Case, answer: Result<Verdict>) {
+    match answer {
+        Ok(verdict) if verdict == case.expected => {}
+        answer => wrong.push(format!("{}: {answer:?}, not {:?}", case.name, case.expected)),
     }
 }
 
@@ -122,14 +111,23 @@ fn processes() -> Result<BTreeSet<u32>> {
     Ok(found)
 }
 
-/// Resident memory of all.
-fn memory_kib(processes: &BTreeSet<u32>) -> Result<u64> {
+/// From now on `VmHWM` is the most of what comes: proc(5), `clear_refs`.
+fn forget_peak(processes: &BTreeSet<u32>) -> Result<()> {
+    for process in processes {
+        fs::write(format!("/proc/{process}/clear_refs"), "5")
+            .with_context(|| format!("process {process} is gone"))?;
+    }
+    Ok(())
+}
+
+/// A line of `/proc/PID/status`, of all.
+fn memory_kib(processes: &BTreeSet<u32>, key: &str) -> Result<u64> {
     let mut sum = 0;
     for process in processes {
         let status = fs::read_to_string(format!("/proc/{process}/status"))
             .with_context(|| format!("process {process} is gone"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.context("no VmRSS")?.trim().trim_end_matches(" kB");
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let number = line.with_context(|| format!("no {key}"))?.trim().trim_end_matches(" kB");
         sum += number.parse::<u64>()?;
     }
     Ok(sum)

@@ -37,7 +37,7 @@ pub(crate) fn conditions_and_kstatus_agree_on_a_pipeline(stage: &Stage) -> Resul
     };
     patch(namespace, "tp/all", &refs("absent"))?;
     let invalid = Row {
-        situation: "a forbidden reference",
+        situation: "a missing destination",
         ready: "False",
         reason: "DestinationNotFound",
         stalled: true,
@@ -106,7 +106,9 @@ spec:
         kstatus: "InProgress",
         ..DONE
     };
-    check(namespace, "destination/secret", &missing)
+    check(namespace, "destination/secret", &missing)?;
+    kubectl(&["-n", namespace, "create", "secret", "generic", "token", "--from-literal=token=1"])?;
+    check(namespace, "destination/secret", &DONE)
 }
 
 fn patch(namespace: &str, object: &str, patch: &str) -> Result<String> {

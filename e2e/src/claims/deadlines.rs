@@ -3,7 +3,7 @@
 use super::conditions::{DONE, Row, check, kstatus};
 use crate::kubectl::{apply, attempt, condition, get, kubectl, run, wait_for};
 use crate::stage::{SYSTEM, Stage};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs;
 use std::time::Duration;
@@ -102,6 +102,11 @@ spec: {agent: {nodeSelector: {sluice.dev/e2e: nowhere}}}
     let namespace = &stage.namespace;
     let denied = Row { situation: "a quota forbids", reason: "QuotaDenied", ..FAILED };
     check(namespace, "collector/full", &denied)?;
+    let (.., message) = condition(&get(&["collector", "full"])?, "Ready").context("no Ready")?;
+    ensure!(
+        message.contains("Service sluice-agent-full"),
+        "the message does not name it: {message}"
+    );
     kubectl(&["-n", SYSTEM, "delete", "resourcequota", "full"])?;
     check(namespace, "collector/full", &NO_NODE)?;
     kubectl(&["delete", "collector", "full", "--wait"])?;

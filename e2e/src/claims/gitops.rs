@@ -37,6 +37,7 @@ spec:
         }
         let after = outside_status(namespace)?;
         ensure!(before == after, "changed:\n{before:#}\n{after:#}");
+        ensure!(!after.to_string().contains("\"sluice"), "a manager of ours: {after:#}");
     }
     Ok(())
 }

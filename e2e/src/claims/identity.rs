@@ -11,6 +11,9 @@ pub(crate) fn forged_attributes_are_overwritten(stage: &Stage) -> Result<()> {
     let (at_honest, at_forger) = (stage.destination(&honest)?, stage.destination(&forger)?);
     stage.pipeline(&honest)?;
     stage.pipeline(&forger)?;
+    let owner = stage.sender(&honest, "owner").with("--signals=traces,metrics,logs");
+    owner.start()?;
+    owner.finish()?;
     let app = stage
         .sender(&forger, "forger")
         .with("--signals=traces,metrics,logs")
@@ -25,6 +28,7 @@ pub(crate) fn forged_attributes_are_overwritten(stage: &Stage) -> Result<()> {
         ensure!(namespaces == [forger.clone()].into(), "{signal}: namespace is {namespaces:?}");
         let pods = at_forger.resource_values(signal, "forger", "k8s.pod.name")?;
         ensure!(pods == ["forger".to_owned()].into(), "{signal}: pod is {pods:?}");
+        at_honest.wait_for_ids(signal, "owner", &owner.ids(100))?;
         let leaked = at_honest.arrivals(signal, "forger")?;
         ensure!(leaked.is_empty(), "{signal} reached the other namespace: {leaked:?}");
     }

@@ -1,6 +1,6 @@
 //! A mistake in one object never touches another's data.
 
-use crate::kubectl::{apply, condition, get, wait_for};
+use crate::kubectl::{apply, condition, get, kubectl, wait_for};
 use crate::stage::Stage;
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
@@ -32,6 +32,10 @@ spec:
         );
         Ok(())
     })?;
+    // What the neighbour changes from now on counts as before.
+    let patch = r#"{"spec":{"enrich":{"resourceAttributes":{"e2e.changed":"after"}}}}"#;
+    kubectl(&["-n", &sound, "patch", "tp", "all", "--type=merge", "-p", patch])?;
+    stage.ready(&sound, "telemetrypipeline/all")?;
     let neighbour = stage.sender(&sound, "neighbour").with("--signals=traces");
     let last_good = stage.sender(&broken, "last-good").with("--signals=traces");
     neighbour.start()?;
@@ -39,6 +43,8 @@ spec:
     neighbour.finish()?;
     last_good.finish()?;
     at_sound.wait_for_ids("traces", "neighbour", &neighbour.ids(100))?;
+    let changed = at_sound.resource_values("traces", "neighbour", "e2e.changed")?;
+    ensure!(changed == ["after".to_owned()].into(), "the neighbour runs without its change");
     at_broken.wait_for_ids("traces", "last-good", &last_good.ids(100))?;
     Ok(())
 }

@@ -23,11 +23,17 @@ pub(crate) fn install_upgrade_uninstall_in_the_documented_order_leaves_nothing(
     install_chart(&stage.chart, &["--set", "crds.keep=false"])?;
     start_fleet()?;
     stage.ready(&stage.namespace, "telemetrypipeline/all")?;
+    run("helm", &["test", "sluice", "-n", SYSTEM, "--timeout", STEP], "")?;
     let agents = agents()?;
     let annotated = "operator.podAnnotations.e2e=upgraded";
     install_chart(&stage.chart, &["--set", "crds.keep=false", "--set", annotated])?;
     start_fleet()?;
     stage.ready(&stage.namespace, "telemetrypipeline/all")?;
+    // The new operator has taken over once it acts on a change.
+    let patch = r#"{"spec":{"enrich":{"resourceAttributes":{"e2e.upgraded":"yes"}}}}"#;
+    kubectl(&["-n", &stage.namespace, "patch", "tp", "all", "--type=merge", "-p", patch])?;
+    stage.ready(&stage.namespace, "telemetrypipeline/all")?;
+    ensure!(!agents.is_empty(), "there are no agents");
     ensure!(agents == self::agents()?, "an upgrade of the operator alone rolled the agents");
     uninstall()?;
     nothing_is_left()?;
@@ -61,6 +67,9 @@ fn nothing_is_left() -> Result<()> {
     let outside = kinds("false")?;
     wait_for("nothing to be left", Duration::from_secs(60), || {
         let own = kubectl(&["-n", SYSTEM, "get", &inside, "-o", "name"])?;
+        let label = "app.kubernetes.io/part-of=sluice";
+        let labelled = kubectl(&["get", "-A", &inside, "-l", label, "-o", "name"])?;
+        ensure!(labelled.is_empty(), "left: {labelled}");
         let all = kubectl(&["get", &outside, "-o", "name"])?;
         let own = own.lines().filter(|name| !BORN_WITH_THE_NAMESPACE.contains(name));
         let all = all.lines().filter(|name| name.contains("sluice") && !is_spared(name));

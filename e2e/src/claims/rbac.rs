@@ -20,8 +20,8 @@ struct Grant {
     verb: String,
     /// Absent: in every namespace, and outside them.
     namespace: Option<String>,
-    /// Empty: of every name.
-    names: BTreeSet<String>,
+    /// Absent: of every name.
+    name: Option<String>,
 }
 
 /// One verb that an account used.
@@ -49,7 +49,7 @@ pub(crate) fn the_verbs_used_equal_the_chart_s_rules(_: &Stage) -> Result<()> {
         .collect();
     let idle: Vec<String> = grants
         .iter()
-        .filter(|grant| !uses.iter().any(|used| grant.covers(used)))
+        .filter(|grant| !uses.iter().any(|used| grant.needs(used)))
         .map(|grant| format!("a rule that is not used: {grant:?}"))
         .collect();
     let differences = [forbidden, idle].concat();
@@ -64,7 +64,12 @@ impl Grant {
             && self.resource == used.resource
             && self.verb == used.verb
             && self.namespace.as_ref().is_none_or(|namespace| *namespace == used.namespace)
-            && (self.names.is_empty() || self.names.contains(&used.name))
+            && self.name.as_ref().is_none_or(|name| *name == used.name)
+    }
+
+    /// A use that a narrower grant would not have covered.
+    fn needs(&self, used: &Use) -> bool {
+        self.covers(used) && (self.namespace.is_some() || used.namespace != SYSTEM)
     }
 }
 
@@ -76,13 +81,24 @@ fn is_granted_by_an_owner(used: &Use) -> bool {
         && used.namespace != SYSTEM
 }
 
-/// What the chart's bindings give to its two accounts.
+/// What is bound to the two accounts, but by the owners of other namespaces.
 fn grants() -> Result<BTreeSet<Grant>> {
-    let chart = ["-A", "-l", "app.kubernetes.io/part-of=sluice"];
-    let roles = get(&[&["clusterroles,roles"], &chart[..]].concat())?;
-    let bindings = get(&[&["clusterrolebindings,rolebindings"], &chart[..]].concat())?;
+    let roles = get(&["-A", "clusterroles,roles"])?;
+    let bindings = get(&["-A", "clusterrolebindings,rolebindings"])?;
     let mut grants = BTreeSet::new();
     for binding in items(&bindings) {
+        let namespace = &binding["metadata"]["namespace"];
+        let accounts: Vec<_> = binding["subjects"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|subject| subject["kind"] == "ServiceAccount" && subject["namespace"] == SYSTEM)
+            .filter_map(|subject| subject["name"].as_str())
+            .filter(|name| ACCOUNTS.contains(name))
+            .collect();
+        if accounts.is_empty() || (namespace.is_string() && namespace != SYSTEM) {
+            continue;
+        }
         let role = items(&roles)
             .find(|role| {
                 role["kind"] == binding["roleRef"]["kind"]
@@ -91,10 +107,10 @@ fn grants() -> Result<BTreeSet<Grant>> {
                         || role["metadata"]["namespace"] == binding["metadata"]["namespace"])
             })
             .with_context(|| format!("no role for {}", binding["metadata"]["name"]))?;
-        let (account, namespace) =
-            (&binding["subjects"][0]["name"], &binding["metadata"]["namespace"]);
         for rule in role["rules"].as_array().into_iter().flatten() {
-            add(&mut grants, account.as_str().context("nobody is bound")?, namespace, rule);
+            for account in &accounts {
+                add(&mut grants, account, namespace, rule);
+            }
         }
     }
     Ok(grants)
@@ -103,14 +119,22 @@ fn grants() -> Result<BTreeSet<Grant>> {
 fn add(grants: &mut BTreeSet<Grant>, account: &str, namespace: &Value, rule: &Value) {
     for group in strings(&rule["apiGroups"]) {
         for resource in strings(&rule["resources"]) {
-            grants.extend(strings(&rule["verbs"]).map(|verb| Grant {
-                account: account.to_owned(),
-                group: group.clone(),
-                resource: resource.clone(),
-                verb,
-                namespace: namespace.as_str().map(str::to_owned),
-                names: strings(&rule["resourceNames"]).collect(),
-            }));
+            let mut names: Vec<_> = strings(&rule["resourceNames"]).map(Some).collect();
+            if names.is_empty() {
+                names.push(None);
+            }
+            for (verb, name) in strings(&rule["verbs"])
+                .flat_map(|verb| names.iter().map(move |name| (verb.clone(), name.clone())))
+            {
+                grants.insert(Grant {
+                    account: account.to_owned(),
+                    group: group.clone(),
+                    resource: resource.clone(),
+                    verb,
+                    namespace: namespace.as_str().map(str::to_owned),
+                    name,
+                });
+            }
         }
     }
 }

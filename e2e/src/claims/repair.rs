@@ -29,7 +29,8 @@ pub(crate) fn a_child_edited_or_deleted_by_hand_is_repaired(_: &Stage) -> Result
         let field = "--field-selector=reason=DriftRepaired";
         let events = get(&["-n", "default", "events.events.k8s.io", field])?;
         let notes = events["items"].as_array().into_iter().flatten().map(|event| &event["note"]);
-        let of_ours = notes.filter(|note| note.to_string().contains("sluice-agent")).count();
+        let of_ours =
+            notes.filter(|note| note.to_string().contains("Service sluice-agent had")).count();
         ensure!(of_ours > 0, "no DriftRepaired");
         Ok(())
     })
@@ -54,7 +55,7 @@ fn a_deleted_configuration_comes_back() -> Result<()> {
     let maps = || get(&["-n", SYSTEM, "configmaps", "-l", "sluice.dev/collector=default"]);
     let names = |list: &Value| -> BTreeSet<String> {
         let items = list["items"].as_array().into_iter().flatten();
-        items.map(|map| map["metadata"]["name"].to_string()).collect()
+        items.map(|map| format!("{}: {}", map["metadata"]["name"], map["binaryData"])).collect()
     };
     let before = names(&maps()?);
     ensure!(!before.is_empty(), "there is no configuration");

@@ -3,8 +3,10 @@
 #![allow(dead_code, unused_imports, reason = "each test uses its part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper fails loudly")]
 
+mod catalogue;
 mod describe;
 
+use catalogue::assert_catalogued;
 pub(crate) use describe::describe;
 
 use jiff::{SignedDuration, Timestamp};
@@ -133,6 +135,7 @@ impl World {
     /// Plans, and holds what comes out of it.
     pub(crate) fn lap(&mut self) -> Plan {
         let plan = plan(&self.observed);
+        plan.statuses.iter().for_each(|write| assert_catalogued(&write.status));
         self.apply(&plan);
         plan
     }

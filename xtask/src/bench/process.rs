@@ -59,7 +59,7 @@ impl Process {
 
     /// Resident memory now, in bytes.
     pub(super) fn memory_bytes(&self) -> Result<u64> {
-        kibibytes(&self.read("status")?, "VmRSS:").context("read VmRSS in /proc")
+        memory_bytes_of(&PathBuf::from(format!("/proc/{}", self.child.id())))
     }
 
     /// The most resident memory it ever had, in bytes.
@@ -93,6 +93,13 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Resident memory of the process with this folder in `/proc`, in bytes.
+pub(super) fn memory_bytes_of(folder: &Path) -> Result<u64> {
+    let path = folder.join("status");
+    let status = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    kibibytes(&status, "VmRSS:").with_context(|| format!("read VmRSS in {}", path.display()))
 }
 
 /// Fields 14 and 15 of proc(5); the name before them may hold spaces and brackets.

@@ -1,11 +1,12 @@
 //! The last ring: the real cluster comes up, Sluice's image and those of the tests' own pods are
 //! put on its node, and the claims of `e2e` are checked inside its network.
 
-use crate::{cluster, image, programs};
+use crate::cluster::{self, Cluster};
+use crate::{commands, image, programs};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// What the claims said: how many hold and how many do not.
 pub(crate) struct Verdict {
@@ -23,6 +24,13 @@ pub(crate) fn check(flags: &[&str], keep: bool) -> Result<Verdict> {
         cluster::down()?;
     }
     verdict
+}
+
+/// Brings the cluster up with Sluice and an idle fleet on it.
+pub(crate) fn install() -> Result<()> {
+    let built = images_and_claims()?;
+    let cluster = put_on_node(&built)?;
+    commands::run(claims(&cluster, &built)?.arg("--install"))
 }
 
 struct Built {
@@ -50,16 +58,27 @@ fn images_and_claims() -> Result<Built> {
     Ok(Built { archives: vec![sluice, load_archive, collector_archive], claims })
 }
 
-fn play(built: &Built, flags: &[&str]) -> Result<Verdict> {
+fn put_on_node(built: &Built) -> Result<Cluster> {
     let cluster = cluster::up()?;
     for archive in &built.archives {
         cluster.import(archive)?;
     }
+    Ok(cluster)
+}
+
+/// The claims' program, in the cluster's network.
+fn claims(cluster: &Cluster, built: &Built) -> Result<Command> {
     let program = built.claims.to_str().context("the build folder's path is not UTF-8")?;
     let mut command = cluster.command(program)?;
-    command.args(flags).current_dir(crate::root()).stdout(Stdio::piped());
-    command.env("SLUICE_AUDIT_LOG", cluster.audit_log());
-    let mut child = command.spawn().context("start the claims")?;
+    command.current_dir(crate::root()).env("SLUICE_AUDIT_LOG", cluster.audit_log());
+    Ok(command)
+}
+
+fn play(built: &Built, flags: &[&str]) -> Result<Verdict> {
+    let cluster = put_on_node(built)?;
+    let mut command = claims(&cluster, built)?;
+    let mut child =
+        command.args(flags).stdout(Stdio::piped()).spawn().context("start the claims")?;
     let output = child.stdout.take().context("read the claims' output")?;
     let mut lines = Vec::new();
     for line in BufReader::new(output).lines() {

@@ -84,7 +84,7 @@ pub(super) fn zstd_wide() -> Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Four times the limit.
+/// Sixteen times the limit: inflated as a whole, it would show in the memory.
 pub(super) fn zeros() -> Vec<u8> {
-    vec![0; 4 * BYTES_MAX]
+    vec![0; 16 * BYTES_MAX]
 }

@@ -175,7 +175,7 @@ impl Case {
             Framing::LengthOf(length) => length,
             Framing::Chunked => {
                 head += &format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
-                return [head.as_bytes(), body, b"\r\n0\r\n\r\n"].concat();
+                return [head.as_bytes(), body, b"\r\n"].concat();
             }
         };
         head += &format!("Content-Length: {told}\r\n\r\n");

@@ -16,7 +16,7 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(15);
 pub(super) fn call_all(
     stream: TcpStream,
     cases: &[Case],
-    judge: &mut impl FnMut(&Case, Result<Verdict>) -> Result<()>,
+    judge: &mut impl FnMut(&Case, Result<Verdict>),
 ) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -26,7 +26,7 @@ pub(super) fn call_all(
         let connection = tokio::spawn(connection);
         for case in cases {
             let answer = timeout(CALL_TIME_MAX, call(calls.clone(), case)).await;
-            judge(case, answer.context("no answer").flatten())?;
+            judge(case, answer.context("no answer").flatten());
         }
         drop(calls);
         connection.await?.context("the connection broke")

@@ -3,13 +3,17 @@
 use crate::http;
 use crate::kubectl::{get, kubectl};
 use crate::stage::SYSTEM;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::Read;
+use std::path::Path;
 
-pub(super) const ALL: [&str; 5] = ["ConfigMap", "event", "log", "metric", "status"];
+pub(super) const ALL: [&str; 6] = ["ConfigMap", "data folder", "event", "log", "metric", "object"];
+/// What agents keep on the node.
+const DATA_FOLDER: &str = "/var/lib/sluice";
 
 /// The sinks that hold one of the values, in clear or in base64.
 pub(super) fn holding(namespace: &str, values: &[&str]) -> Result<BTreeSet<&'static str>> {
@@ -25,17 +29,31 @@ pub(super) fn holding(namespace: &str, values: &[&str]) -> Result<BTreeSet<&'sta
 pub(super) fn read(namespace: &str) -> Result<BTreeMap<&'static str, String>> {
     Ok(BTreeMap::from([
         ("ConfigMap", config_maps()?),
+        ("data folder", files(Path::new(DATA_FOLDER))?),
         ("event", kubectl(&["get", "events.events.k8s.io", "-A", "-o", "json"])?),
         ("log", logs(SYSTEM)? + &logs(namespace)?),
         ("metric", metrics()?),
-        ("status", statuses()?),
+        ("object", objects()?),
     ]))
 }
 
-fn statuses() -> Result<String> {
-    let objects = get(&["-A", "sluice,daemonsets,services"])?;
-    let statuses = objects["items"].as_array().context("no list")?.iter();
-    Ok(statuses.map(|object| object["status"].to_string()).collect())
+/// Ours with their status, and what is made of them.
+fn objects() -> Result<String> {
+    kubectl(&["get", "-A", "sluice,daemonsets,services,pods,leases", "-o", "json"])
+}
+
+fn files(folder: &Path) -> Result<String> {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            text += &files(&path)?;
+        } else {
+            // A file may be replaced by another while it is read.
+            text += &String::from_utf8_lossy(&fs::read(&path).unwrap_or_default());
+        }
+    }
+    Ok(text)
 }
 
 fn config_maps() -> Result<String> {
@@ -59,15 +77,19 @@ fn logs(namespace: &str) -> Result<String> {
     let mut text = String::new();
     for pod in kubectl(&["-n", namespace, "get", "pods", "-o", "name"])?.lines() {
         let flags = ["-n", namespace, "logs", pod, "--all-containers", "--tail=-1"];
-        // A pod that is only beginning has none.
-        text += &kubectl(&flags).unwrap_or_default();
+        match kubectl(&flags) {
+            Ok(log) => text += &log,
+            Err(error) if namespace == SYSTEM => return Err(error),
+            // A pod of a claim that is only beginning has none.
+            Err(_) => {}
+        }
     }
     Ok(text)
 }
 
 /// `/metrics` of every operator and agent.
 fn metrics() -> Result<String> {
-    let mut text = String::new();
+    let (mut text, mut pages) = (String::new(), 0);
     let pods = get(&["-n", SYSTEM, "pods", "--field-selector=status.phase=Running"])?;
     for pod in pods["items"].as_array().context("no list")? {
         let ports = pod["spec"]["containers"][0]["ports"].as_array();
@@ -75,6 +97,8 @@ fn metrics() -> Result<String> {
         let Some(port) = metrics.and_then(|port| port["containerPort"].as_u64()) else { continue };
         let address = pod["status"]["podIP"].as_str().context("no address")?;
         text += &http::get(address, u16::try_from(port)?, "/metrics")?;
+        pages += 1;
     }
+    ensure!(pages >= 2, "only {pages} of operator and agent have metrics");
     Ok(text)
 }
