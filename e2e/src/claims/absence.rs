@@ -69,6 +69,10 @@ fn identities() -> Result<Identities> {
         .collect())
 }
 
+fn uids() -> Result<BTreeSet<String>> {
+    Ok(identities()?.into_iter().map(|(uid, _)| uid).collect())
+}
+
 pub(crate) fn an_agent_killed_loses_no_log_line(stage: &Stage) -> Result<()> {
     let namespace = &stage.namespace;
     let destination = stage.destination(namespace)?;
@@ -143,7 +147,7 @@ pub(crate) fn a_rolling_update_under_load_loses_nothing(stage: &Stage) -> Result
     let namespace = &stage.namespace;
     let destination = stage.destination(namespace)?;
     stage.pipeline(namespace)?;
-    let before = identities()?;
+    let before = uids()?;
     let app = stage
         .sender(namespace, "rolling")
         .with("--signals=traces,metrics,logs")
@@ -153,17 +157,17 @@ pub(crate) fn a_rolling_update_under_load_loses_nothing(stage: &Stage) -> Result
     destination.wait_for_any("traces", "rolling")?;
     apply(&fleet("{metadata: {annotations: {e2e: rolled}}}"))?;
     wait_for("the new agent", Duration::from_secs(60), || {
-        let now = identities()?;
-        let uids = |of: &Identities| -> BTreeSet<String> {
-            of.iter().map(|(uid, _)| uid.clone()).collect()
-        };
-        let is_new = uids(&now).is_disjoint(&uids(&before));
-        ensure!(now.len() == 1 && is_new, "still rolling: {now:?}");
+        ensure!(!uids()?.is_subset(&before), "not begun");
         Ok(())
     })?;
     kubectl(&["-n", SYSTEM, "rollout", "status", "daemonset/sluice-agent", "--timeout=60s"])?;
     app.still_sends()?;
     app.finish()?;
+    // What it still held, the old agent sends before it ends.
+    wait_for("the end of the old agent", Duration::from_secs(60), || {
+        ensure!(uids()?.is_disjoint(&before), "still there");
+        Ok(())
+    })?;
     for signal in ["traces", "metrics", "logs"] {
         destination.wait_for_ids(signal, "rolling", &app.ids(2000))?;
     }
