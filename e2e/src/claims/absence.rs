@@ -47,9 +47,14 @@ fn operator_away(stage: &Stage, seconds: usize) -> Result<()> {
         destination.wait_for_ids(signal, "away", &app.ids(count))?;
     }
     ensure!(before == after?, "agents were restarted while the operator was away");
-    // The one that came back has taken over once it acts on a change.
+    // The one that came back has taken over once it has seen a change; agents may attach later.
     apply_version(namespace, 1)?;
-    stage.ready(namespace, "telemetrypipeline/all")?;
+    wait_for("a new leader", Duration::from_secs(60), || {
+        let pipeline = get(&["-n", namespace, "telemetrypipeline", "all"])?;
+        let seen = &pipeline["status"]["observedGeneration"];
+        ensure!(*seen == pipeline["metadata"]["generation"], "the change is not seen");
+        Ok(())
+    })?;
     ensure!(before == identities()?, "agents were restarted by the operator that came back");
     Ok(())
 }
@@ -156,11 +161,18 @@ pub(crate) fn a_rolling_update_under_load_loses_nothing(stage: &Stage) -> Result
     app.start()?;
     destination.wait_for_any("traces", "rolling")?;
     apply(&fleet("{metadata: {annotations: {e2e: rolled}}}"))?;
-    wait_for("the new agent", Duration::from_secs(60), || {
-        ensure!(!uids()?.is_subset(&before), "not begun");
+    wait_for("a new agent in the place of the old", Duration::from_secs(60), || {
+        let pods = get(&["-n", SYSTEM, "pods", "-l", AGENTS])?;
+        let (old, new): (Vec<_>, Vec<_>) =
+            pods["items"].as_array().context("no list")?.iter().partition(|pod| {
+                pod["metadata"]["uid"].as_str().is_some_and(|uid| before.contains(uid))
+            });
+        let is_ready = |pod: &&Value| pod["status"]["containerStatuses"][0]["ready"] == true;
+        let goes = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_string();
+        ensure!(new.iter().any(is_ready), "no new agent is ready");
+        ensure!(old.iter().all(goes), "the old agent stays");
         Ok(())
     })?;
-    kubectl(&["-n", SYSTEM, "rollout", "status", "daemonset/sluice-agent", "--timeout=60s"])?;
     app.still_sends()?;
     app.finish()?;
     // What it still held, the old agent sends before it ends.
