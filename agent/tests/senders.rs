@@ -16,7 +16,9 @@ use support::client::{Grpc, frame};
 use support::oracle::Oracle;
 use support::*;
 
-const FORGED: [(&str, &str); 5] = [
+const FORGED: [(&str, &str); 7] = [
+    ("k8s.pod.label.tier", "gold"),
+    ("k8s.namespace.annotation.owner", "me"),
     ("k8s.namespace.name", "bank"),
     ("k8s.pod.name", "vault-0"),
     ("k8s.deployment.name", "vault"),

@@ -27,6 +27,16 @@ pub const PROVEN_ONLY: [&str; 16] = [
     SENDER,
 ];
 
+/// Beginnings of keys of which the same holds.
+pub const PROVEN_PREFIXES: [&str; 6] = [
+    "k8s.pod.label.",
+    "k8s.pod.annotation.",
+    "k8s.namespace.label.",
+    "k8s.namespace.annotation.",
+    "k8s.node.label.",
+    "k8s.node.annotation.",
+];
+
 /// `None` when nothing of the resource changes.
 pub fn edit(cluster: &Cluster, enrich: &Enrich, sender: &Sender) -> Option<ResourceEdit> {
     let mut set: Vec<(String, &str)> = Vec::new();
@@ -42,13 +52,17 @@ pub fn edit(cluster: &Cluster, enrich: &Enrich, sender: &Sender) -> Option<Resou
     for (key, value) in &enrich.resource_attributes {
         set.push((key.clone(), value));
     }
-    let removed = removed(sender, enrich);
+    let removed = removed(sender);
     if set.is_empty() && removed.is_empty() {
         return None;
     }
     let set: Vec<(&str, &str)> = set.iter().map(|(key, value)| (key.as_str(), *value)).collect();
     let removed: Vec<&str> = removed.iter().map(String::as_str).collect();
-    Some(ResourceEdit::new(&set, &removed))
+    let edit = ResourceEdit::new(&set, &removed);
+    Some(match sender {
+        Sender::Claimed => edit,
+        Sender::Pod(_) | Sender::Unknown => edit.without_prefixes(&PROVEN_PREFIXES),
+    })
 }
 
 fn stamp_cluster<'a>(cluster: &'a Cluster, set: &mut Vec<(String, &'a str)>) {
@@ -85,13 +99,13 @@ fn stamp_pod<'a>(pod: &'a Pod, enrich: &'a Enrich, set: &mut Vec<(String, &'a st
 }
 
 /// In local mode nothing can be proven, so nothing is taken away.
-fn removed(sender: &Sender, enrich: &Enrich) -> Vec<String> {
+fn removed(sender: &Sender) -> Vec<String> {
     if *sender == Sender::Claimed {
         return Vec::new();
     }
     let workloads = WorkloadKind::ALL.iter().map(|kind| kind.attribute());
     let fixed = PROVEN_ONLY.iter().copied().chain(workloads).map(str::to_owned);
-    fixed.chain(enrich.pod_labels.iter().map(|key| pod_label(key))).collect()
+    fixed.collect()
 }
 
 fn pod_label(key: &str) -> String {

@@ -13,6 +13,7 @@ pub struct ResourceEdit {
     removed: Vec<Box<[u8]>>,
     /// Bit `n`: a removed key has `n` bytes (63: or more). Most keys are passed by this alone.
     removed_lengths: u64,
+    removed_prefixes: Vec<Box<[u8]>>,
     appended: Vec<u8>,
 }
 
@@ -27,13 +28,21 @@ impl ResourceEdit {
         for (key, value) in attributes {
             put_attribute(&mut appended, ATTRIBUTES, key, value);
         }
-        Self { removed, removed_lengths, appended }
+        Self { removed, removed_lengths, removed_prefixes: Vec::new(), appended }
+    }
+
+    /// Takes away, too, what a sender wrote under any key that begins with one of these.
+    #[must_use]
+    pub fn without_prefixes(mut self, prefixes: &[&str]) -> Self {
+        self.removed_prefixes = prefixes.iter().map(|prefix| prefix.as_bytes().into()).collect();
+        self
     }
 
     fn removes(&self, attribute: &[u8]) -> bool {
         let key = attribute_key(attribute);
-        self.removed_lengths & length_bit(key) != 0
-            && self.removed.iter().any(|removed| **removed == *key)
+        let is_named = self.removed_lengths & length_bit(key) != 0
+            && self.removed.iter().any(|removed| **removed == *key);
+        is_named || self.removed_prefixes.iter().any(|prefix| key.starts_with(prefix))
     }
 }
 
