@@ -9,8 +9,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions, Propagatio
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use sha2::{Digest, Sha256};
-use sluice_crds::conditions::EventReason;
-use sluice_plan::{Child, Event, Kind, ObjectName, Plan, Refusal, RefusalCause};
+use sluice_plan::{Event, Plan, Refusal, RefusalCause};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
@@ -176,7 +175,9 @@ impl Applier {
             }
             match self.ensure(&key, &child.object, existing).await {
                 Ok(Found::AsApplied | Found::New) => {}
-                Ok(Found::Drifted) => repairs.push(repaired(&key, child)),
+                Ok(Found::Drifted) => {
+                    repairs.push(Event::drift_repaired(child, &key.to_string()));
+                }
                 Err(error) => {
                     failures.insert(child.fleet.clone(), error);
                 }
@@ -262,20 +263,6 @@ impl Applier {
 
     fn api(&self, kind: ChildKind) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &resource(kind))
-    }
-}
-
-/// What the owner of the Collector is told.
-fn repaired(key: &ChildKey, child: &Child) -> Event {
-    let owners = child.object.owner_references();
-    let reason = EventReason::DriftRepaired;
-    Event {
-        kind: Kind::Collector,
-        name: ObjectName::new("", &child.fleet),
-        uid: owners.first().map(|owner| owner.uid.clone()).unwrap_or_default(),
-        reason,
-        severity: reason.event_type(),
-        note: format!("{key} had been changed or deleted and was restored. {}", reason.remedy()),
     }
 }
 

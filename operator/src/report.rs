@@ -11,8 +11,6 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
-use sluice_crds::CollectorStatus;
-use sluice_crds::conditions::ConditionType;
 use sluice_plan::{Event, Kind, ObjectName, Plan, Status, StatusWrite};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -37,8 +35,8 @@ pub fn report(applied: &Applied, outbox: &watch::Sender<Arc<News>>) {
     let Plan { statuses, events, fleets: _, children: _, untouched: _ } = applied.plan();
     // A Collector whose children were not taken is not what a status says that is content.
     let told = |write: &&StatusWrite| match &write.status {
-        Status::Collector(status) => {
-            !applied.failures().contains_key(&write.name.name) || !is_ready(status)
+        Status::Collector(_) => {
+            !applied.failures().contains_key(&write.name.name) || !write.status.is_ready()
         }
         Status::TelemetryPipeline(_) | Status::Destination(_) => true,
     };
@@ -46,11 +44,6 @@ pub fn report(applied: &Applied, outbox: &watch::Sender<Arc<News>>) {
     statuses.sort_by_key(|write| !write.urgent);
     let repairs = applied.repairs().to_vec();
     outbox.send_replace(Arc::new(News { statuses, events: events.clone(), repairs }));
-}
-
-fn is_ready(status: &CollectorStatus) -> bool {
-    let ready = ConditionType::Ready.as_str();
-    status.conditions.iter().any(|condition| condition.type_ == ready && condition.status == "True")
 }
 
 type Key = (Kind, ObjectName);

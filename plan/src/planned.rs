@@ -1,9 +1,11 @@
 //! What should exist, and what to tell each user about his objects.
 
 use crate::observed::ObjectName;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
-use sluice_crds::conditions::{EventReason, EventType, Kind};
+use sluice_crds::conditions::{ConditionType, EventReason, EventType, Kind};
 use sluice_crds::{CollectorStatus, DestinationStatus, TelemetryPipelineStatus};
 use sluice_engine::config::Config;
 use std::collections::BTreeMap;
@@ -68,6 +70,19 @@ impl Status {
         }
     }
 
+    pub fn conditions(&self) -> &[Condition] {
+        match self {
+            Self::Collector(status) => &status.conditions,
+            Self::TelemetryPipeline(status) => &status.conditions,
+            Self::Destination(status) => &status.conditions,
+        }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        let ready = ConditionType::Ready.as_str();
+        self.conditions().iter().any(|own| own.type_ == ready && own.status == "True")
+    }
+
     fn to_value(&self) -> Value {
         let value = match self {
             Self::Collector(status) => serde_json::to_value(status),
@@ -107,4 +122,23 @@ pub struct Event {
     pub severity: EventType,
     /// Deterministic; ends with what to do.
     pub note: String,
+}
+
+impl Event {
+    /// `what` (kind and name) of a fleet was not as it had been applied, and is again.
+    pub fn drift_repaired(child: &Child, what: &str) -> Self {
+        let reason = EventReason::DriftRepaired;
+        let owners = child.object.owner_references();
+        Self {
+            kind: Kind::Collector,
+            name: ObjectName::new("", &child.fleet),
+            uid: owners.first().map(|owner| owner.uid.clone()).unwrap_or_default(),
+            reason,
+            severity: reason.event_type(),
+            note: format!(
+                "{what} had been changed or deleted and was restored. {}",
+                reason.remedy()
+            ),
+        }
+    }
 }

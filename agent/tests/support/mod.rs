@@ -188,11 +188,12 @@ pub fn metrics(ids: Range<u64>) -> ExportMetricsServiceRequest {
 
 /// Waits, for at most ten seconds, until `done` holds.
 pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..1000 {
-        if done() {
-            return;
+    let mut looks = tokio::time::interval(Duration::from_millis(10));
+    let wait = async {
+        while !done() {
+            looks.tick().await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what}: not within ten seconds");
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(10), wait).await;
+    assert!(waited.is_ok(), "{what}: not within ten seconds");
 }

@@ -24,7 +24,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
@@ -39,8 +38,8 @@ use tonic::{Code, Request, Response, Status};
 pub struct Mood {
     /// Each request is refused with this, and told which credentials it showed.
     pub refuses: Option<Code>,
-    /// Before each answer.
-    pub delay: Duration,
+    /// No request is answered.
+    pub hangs: bool,
     /// Spans of each request that are said to be rejected.
     pub rejects: i64,
 }
@@ -106,7 +105,9 @@ impl Oracle {
         let mood = self.mood.lock().unwrap().clone();
         self.headers.lock().unwrap().clone_from(headers);
         *self.requests.lock().unwrap() += 1;
-        tokio::time::sleep(mood.delay).await;
+        if mood.hangs {
+            std::future::pending::<()>().await;
+        }
         match mood.refuses {
             Some(code) => {
                 let shown = [text(headers, "authorization"), text(headers, "x-api-key")].concat();

@@ -22,6 +22,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::time::{MissedTickBehavior, interval};
 use tonic::Code;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
@@ -44,7 +45,7 @@ struct Arguments {
     count: usize,
     #[arg(long, default_value_t = 20)]
     per_request: usize,
-    /// Pause between rounds.
+    /// From the start of one round to that of the next, or longer; at least 1.
     #[arg(long, default_value_t = 0)]
     pause_ms: u64,
     /// Resource attributes that the sender claims, as `key=value`.
@@ -79,12 +80,14 @@ struct Torn {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let numbers: Vec<usize> = (0..arguments.count).collect();
+    let mut pace = interval(Duration::from_millis(arguments.pause_ms.max(1)));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for round in numbers.chunks(arguments.per_request) {
+        pace.tick().await;
         let round = round[0]..round[round.len() - 1] + 1;
         for signal in &arguments.signals {
             deliver(&arguments, signal, round.clone()).await?;
         }
-        tokio::time::sleep(Duration::from_millis(arguments.pause_ms)).await;
     }
     eprintln!("all accepted");
     Ok(())
@@ -97,7 +100,10 @@ async fn deliver(arguments: &Arguments, signal: &str, round: Range<usize>) -> Re
         return Ok(());
     }
     let started = Instant::now();
+    let mut tries = interval(Duration::from_millis(100));
+    tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        tries.tick().await;
         let Err(error) = send(arguments, signal, round.clone()).await else { return Ok(()) };
         if let Some(status) = error.downcast_ref::<tonic::Status>()
             && is_final(status)
@@ -108,7 +114,6 @@ async fn deliver(arguments: &Arguments, signal: &str, round: Range<usize>) -> Re
             return Err(error.context(format!("{signal} {round:?} was not accepted")));
         }
         eprintln!("{signal} {round:?} again: {error:#}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

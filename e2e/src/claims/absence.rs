@@ -116,7 +116,7 @@ pub(crate) fn a_config_change_under_load_loses_nothing(stage: &Stage) -> Result<
     let app = stage
         .sender(namespace, "change")
         .with("--signals=traces,metrics,logs")
-        .with("--count=800")
+        .with("--count=1200")
         .with("--pause-ms=100");
     app.start()?;
     destination.wait_for_any("traces", "change")?;
@@ -127,7 +127,7 @@ pub(crate) fn a_config_change_under_load_loses_nothing(stage: &Stage) -> Result<
     app.still_sends()?;
     app.finish()?;
     for signal in ["traces", "metrics", "logs"] {
-        destination.wait_for_ids(signal, "change", &app.ids(800))?;
+        destination.wait_for_ids(signal, "change", &app.ids(1200))?;
     }
     let versions = destination.resource_values("traces", "change", "e2e.version")?;
     let wanted = ["(absent)", "1", "2", "3"].map(str::to_owned).into();

@@ -43,9 +43,7 @@ pub(crate) fn a_secret_s_value_appears_nowhere(stage: &Stage) -> Result<()> {
     let config_maps = sinks::read(&stage.namespace)?.remove("ConfigMap").unwrap_or_default();
     ensure!(config_maps.contains(&format!("{SYSTEM}/{NAME}")), "not in the boot-strap");
     nowhere(stage, &[&refused, &right])?;
-    let destination = format!("destination/{NAME}");
-    let pipeline = format!("telemetrypipeline/{NAME}");
-    kubectl(&["-n", SYSTEM, "delete", &pipeline, &destination, &format!("secret/{NAME}")])?;
+    kubectl(&["-n", SYSTEM, "delete", "secret", NAME])?;
     Ok(())
 }
 

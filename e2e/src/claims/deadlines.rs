@@ -62,7 +62,6 @@ pub(crate) fn conditions_and_kstatus_agree_as_time_passes(stage: &Stage) -> Resu
     kubectl(&["patch", "collector", "broken", "--type=merge", "-p", pause])?;
     check(namespace, "collector/broken", &Row { situation: "paused", reason: "Paused", ..DONE })?;
 
-    kubectl(&["-n", SYSTEM, "delete", "destination", "private"])?;
     kubectl(&["delete", "collector", "broken", "invalid", "--wait"])?;
     // Whose children are orphaned on the way, the operator deletes them.
     kubectl(&["delete", "collector", "nowhere", "--wait", "--cascade=orphan"])?;

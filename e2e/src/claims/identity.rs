@@ -93,12 +93,5 @@ spec:
     ensure!(claimed == ["(absent)".to_owned()].into(), "the claim survived: {claimed:?}");
     let mark = destination.resource_values("traces", "hostnet", "sluice.sender")?;
     ensure!(mark == ["unknown".to_owned()].into(), "not marked: {mark:?}");
-    crate::kubectl::kubectl(&[
-        "-n",
-        SYSTEM,
-        "delete",
-        "telemetrypipeline/unknown",
-        "destination/unknown",
-    ])?;
     Ok(())
 }

@@ -4,12 +4,7 @@ use sluice_crds::conditions::CATALOGUE;
 use sluice_plan::Status;
 
 pub(crate) fn assert_catalogued(status: &Status) {
-    let conditions = match status {
-        Status::Collector(status) => &status.conditions,
-        Status::TelemetryPipeline(status) => &status.conditions,
-        Status::Destination(status) => &status.conditions,
-    };
-    for condition in conditions {
+    for condition in status.conditions() {
         let (type_, reason) = (condition.type_.as_str(), condition.reason.as_str());
         let known = CATALOGUE.iter().any(|entry| {
             entry.condition.as_str() == type_

@@ -206,7 +206,7 @@ pub mod control_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value, reason = "tonic-prost-build writes it so",
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
@@ -314,7 +314,7 @@ pub mod control_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value, reason = "tonic-prost-build writes it so",
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with ControlServer.
@@ -410,7 +410,7 @@ pub mod control_server {
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
                 "/sluice.control.v1.Control/Attach" => {
-                    #[allow(non_camel_case_types)]
+                    #[allow(non_camel_case_types, reason = "tonic-prost-build writes it so")]
                     struct AttachSvc<T: Control>(pub Arc<T>);
                     impl<
                         T: Control,

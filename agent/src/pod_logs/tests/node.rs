@@ -166,9 +166,10 @@ impl Agent {
 
     /// Waits for the first checkpoints: every file that is there has been looked at.
     pub(super) async fn settled(&mut self) {
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
         let wait = async {
             while !self.checkpoints.exists() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                looks.tick().await;
             }
         };
         timeout(DEADLINE, wait).await.expect("checkpoints in time");
