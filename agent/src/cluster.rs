@@ -7,21 +7,27 @@ mod arguments;
 mod boot;
 mod control;
 mod credentials;
+mod load;
 mod node;
+mod peers;
 mod report;
 
-pub use arguments::{Arguments, LogFormat, RunArguments, Verb};
+pub use arguments::{Arguments, LogFormat, RoleName, RunArguments, Verb};
 pub use boot::prepare_state;
 
 use crate::intake::Intake;
 use crate::monitor::Monitor;
 use crate::pod_logs;
 use crate::pods::PodTable;
+use crate::receive::Guard;
 use crate::running::{Running, StartError, start};
 use crate::secrets::Secrets;
-use crate::settings::{Senders, Settings};
-use control::{Assigned, Link};
+use crate::settings::{Role, Senders, Settings, Trust};
+use control::{Assigned, Desk, Link};
+use load::LoadMeter;
+use peers::Identity;
 use sluice_engine::config::Config;
+use sluice_engine::ring::Ring;
 use sluice_wire::Signal;
 use sluice_wire::control::{Adoption, Report};
 use std::fmt;
@@ -38,6 +44,7 @@ pub enum RunError {
     DataFolder(io::Error),
     Monitor(io::Error),
     Kubernetes(Box<kube::Error>),
+    Key(rcgen::Error),
     Start(StartError),
     Signals(io::Error),
 }
@@ -54,6 +61,7 @@ struct Agent {
     hash: String,
     adoption: Adoption,
     problem: String,
+    load: LoadMeter,
 }
 
 /// Where a config comes from.
@@ -79,12 +87,21 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
     std::fs::create_dir_all(&arguments.data_folder).map_err(RunError::DataFolder)?;
     let bind = arguments.bind.unwrap_or_else(|| unspecified(arguments.pod_ip));
     let monitor = Monitor::bind(bind, arguments.metrics_port).await.map_err(RunError::Monitor)?;
-    let mut agent = Agent::new(arguments, bind, monitor);
-    agent.join_cluster().await?;
+    let client = cluster(&arguments).await?;
+    let guard = match &client {
+        Some(client) => peers::guard(client.clone(), arguments.peers.clone()),
+        None => Guard::open(),
+    };
+    let identity = identity(&arguments, &guard)?;
+    let mut agent = Agent::new(arguments, bind, monitor.clone(), guard);
+    agent.join_cluster(client);
     let (reports, report_seen) = watch::channel(Report::default());
     let (assigned, mut assignments) = mpsc::channel(1);
+    let (rings, mut ring) = watch::channel(boot::find_ring(&agent.arguments.data_folder));
+    ring.mark_changed();
     if let Some(link) = Link::new(&agent.arguments) {
-        tokio::spawn(control::stay_attached(link, assigned, report_seen));
+        let desk = Desk { assigned, rings, identity, reports: report_seen, monitor };
+        tokio::spawn(control::stay_attached(link, desk));
     }
     if let Some(found) = boot::find(&agent.arguments.data_folder, &agent.arguments.boot_strap) {
         agent.take(found, Origin::Disk).await?;
@@ -98,8 +115,11 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
                 Ok(assignment) => agent.take(assignment, Origin::Operator).await?,
                 Err(problem) => agent.reject(problem),
             },
+            Ok(()) = ring.changed() => (),
             _ = tick.tick() => (),
         }
+        let newest = ring.borrow_and_update().clone();
+        agent.go_by(newest).await;
         sequence += 1;
         reports.send_replace(agent.report(sequence));
     }
@@ -108,9 +128,14 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
 }
 
 impl Agent {
-    fn new(arguments: RunArguments, bind: IpAddr, monitor: Monitor) -> Self {
+    fn new(arguments: RunArguments, bind: IpAddr, monitor: Monitor, guard: Guard) -> Self {
         let pods = arguments.node.as_ref().map(|_| PodTable::default());
         let settings = Settings {
+            role: match (arguments.role, &arguments.gateway_token) {
+                (RoleName::Gateway, _) => Role::Gateway(guard),
+                (RoleName::Agent, Some(_)) => Role::Agent(Trust::Token),
+                (RoleName::Agent, None) => Role::Agent(Trust::Nothing),
+            },
             bind,
             data_folder: arguments.data_folder.clone(),
             senders: pods.clone().map_or(Senders::Claimed, Senders::Pods),
@@ -131,18 +156,39 @@ impl Agent {
             hash: String::new(),
             adoption: Adoption::Unspecified,
             problem: String::new(),
+            load: LoadMeter::default(),
         }
     }
 
     /// Starts to watch the node's pods and to read Secrets, where there is a cluster.
-    async fn join_cluster(&self) -> Result<(), RunError> {
-        let (Some(node), Some(pods)) = (&self.arguments.node, &self.pods) else { return Ok(()) };
-        let client = kube::Client::try_default().await;
-        let client = client.map_err(|error| RunError::Kubernetes(Box::new(error)))?;
-        tokio::spawn(node::watch_pods(client.clone(), node.clone(), pods.clone()));
+    fn join_cluster(&self, client: Option<kube::Client>) {
+        let RunArguments { operator_ca, gateway_token, .. } = &self.arguments;
         let secrets = self.settings.secrets.clone();
+        if let (Some(ca), Some(token)) = (operator_ca, gateway_token) {
+            let kept = peers::keep_credentials(ca.clone(), token.clone(), secrets.clone());
+            tokio::spawn(kept);
+        }
+        let (Some(node), Some(client)) = (&self.arguments.node, client) else { return };
+        if self.arguments.role == RoleName::Agent
+            && let Some(pods) = &self.pods
+        {
+            tokio::spawn(node::watch_pods(client.clone(), node.clone(), pods.clone()));
+        }
         tokio::spawn(credentials::keep_fresh(client, self.config.subscribe(), secrets));
-        Ok(())
+    }
+
+    /// Traces go by this ring from now on; it is there after a restart without the operator.
+    async fn go_by(&mut self, ring: Option<Ring>) {
+        let (Some(ring), Some(running)) = (ring, &self.running) else { return };
+        if running.ring_epoch() >= ring.epoch() {
+            return;
+        }
+        if let Err(error) = boot::keep_ring(&self.arguments.data_folder, &ring) {
+            tracing::warn!(%error, "the ring cannot be kept in the data folder");
+        }
+        if let Err(error) = running.set_ring(ring).await {
+            tracing::error!(%error, "the ring cannot be used");
+        }
     }
 
     /// Runs another config, or says why not.
@@ -230,11 +276,16 @@ impl Agent {
         }
     }
 
-    fn report(&self, sequence: u64) -> Report {
+    fn report(&mut self, sequence: u64) -> Report {
         let mut report = match &self.running {
             Some(running) => report::report(running, &self.settings.secrets),
             None => Report::default(),
         };
+        if let (Some(running), Some(config)) = (&self.running, &*self.config.borrow())
+            && self.arguments.role == RoleName::Gateway
+        {
+            report.load = Some(self.load.measure(running, config));
+        }
         report.sequence = sequence;
         report.config_hash.clone_from(&self.hash);
         report.adoption = self.adoption.into();
@@ -269,6 +320,23 @@ impl Agent {
     }
 }
 
+/// The API server's client, where there is a cluster.
+async fn cluster(arguments: &RunArguments) -> Result<Option<kube::Client>, RunError> {
+    if arguments.node.is_none() {
+        return Ok(None);
+    }
+    let client = kube::Client::try_default().await;
+    client.map(Some).map_err(|error| RunError::Kubernetes(Box::new(error)))
+}
+
+/// A gateway's, where agents have to be shown one.
+fn identity(arguments: &RunArguments, guard: &Guard) -> Result<Option<Identity>, RunError> {
+    if arguments.role == RoleName::Agent || arguments.operator_ca.is_none() {
+        return Ok(None);
+    }
+    Identity::new(guard.clone()).map(Some).map_err(RunError::Key)
+}
+
 /// Dual-stack where the pod has an IPv6 address.
 fn unspecified(pod: Option<IpAddr>) -> IpAddr {
     match pod {
@@ -297,6 +365,7 @@ impl fmt::Display for RunError {
             Self::DataFolder(error) => write!(out, "cannot make the data folder: {error}"),
             Self::Monitor(error) => write!(out, "cannot listen on the metrics port: {error}"),
             Self::Kubernetes(error) => write!(out, "cannot reach Kubernetes: {error}"),
+            Self::Key(error) => write!(out, "cannot make a key: {error}"),
             Self::Start(error) => write!(out, "{error}"),
             Self::Signals(error) => write!(out, "cannot wait for signals: {error}"),
         }

@@ -3,28 +3,39 @@
 //! One read lock a submission makes routing, queueing and counting one step; a swap and a reading
 //! of the books take the write lock, so neither ever sees half a submission.
 
+mod forward;
+mod tail;
+
+pub(crate) use tail::keep_deciding;
+
 use crate::ack::AckToken;
 use crate::intake::Refusal;
 use crate::meter::Meter;
 use crate::pump::{Pump, PumpState};
 use crate::send::Ends;
+use crate::settings::{Role, Trust};
 use bytes::Bytes;
+use forward::{ForwardStage, Gateways};
 use sluice_engine::books::{
     Books, DestinationBook, Dropped, NO_PIPELINE, PipelineBook, QueueKey, ReceiverBook, Refused,
     SampledOut,
 };
 use sluice_engine::compiled::{Compiled, destinations};
+use sluice_engine::config::sampling::Sampling;
 use sluice_engine::config::{Config, Pipeline, StartAt};
+use sluice_engine::forward::GATEWAYS;
 use sluice_engine::lane::{Lane, Part};
 use sluice_engine::limiter::{Level, Pressure, Verdict};
 use sluice_engine::queue::Chunk;
 use sluice_engine::sender::Pod;
 use sluice_engine::tick::Tick;
+use sluice_wire::sampling::Threshold;
 use sluice_wire::{Limits, Signal};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
+use tail::TailStage;
 use tokio::sync::watch;
 
 pub(crate) struct Flow {
@@ -36,6 +47,9 @@ pub(crate) struct Flow {
     config: watch::Sender<Arc<Config>>,
     ends: Ends,
     started: Instant,
+    tail: TailStage,
+    forward: ForwardStage,
+    is_agent: bool,
 }
 
 struct State {
@@ -47,6 +61,8 @@ struct State {
     ways: Vec<[Way; 3]>,
     books: PipelineBooks,
     pumps: BTreeMap<QueueKey, Arc<Pump>>,
+    /// In an agent whose traces go to gateways, once it knows any.
+    gateways: Option<Gateways>,
     /// No longer in the config; what they hold is still sent.
     draining: Vec<Arc<Pump>>,
     /// What pumps that are gone went through.
@@ -74,7 +90,11 @@ impl Flow {
     ///
     /// # Errors
     /// When the config cannot be run; the text says why.
-    pub(crate) fn new(config: Config, ends: Ends) -> Result<(Arc<Self>, Vec<Arc<Pump>>), String> {
+    pub(crate) fn new(
+        config: Config,
+        ends: Ends,
+        (role, shards): (&Role, usize),
+    ) -> Result<(Arc<Self>, Vec<Arc<Pump>>), String> {
         let meter = Meter::new(config.limiter.hard_bytes);
         let (config_sender, _) = watch::channel(Arc::new(config.clone()));
         let flow = Self {
@@ -85,6 +105,7 @@ impl Flow {
                 ways: Vec::new(),
                 books: BTreeMap::new(),
                 pumps: BTreeMap::new(),
+                gateways: None,
                 draining: Vec::new(),
                 retired: BTreeMap::new(),
             }),
@@ -95,6 +116,12 @@ impl Flow {
             config: config_sender,
             ends,
             started: Instant::now(),
+            tail: TailStage::new(shards),
+            forward: ForwardStage::new(match role {
+                Role::Agent(trust) => *trust,
+                Role::Gateway(_) => Trust::Token,
+            }),
+            is_agent: matches!(role, Role::Agent(_)),
         };
         let pumps = flow.adopt(config)?;
         Ok((Arc::new(flow), pumps))
@@ -105,9 +132,18 @@ impl Flow {
     ///
     /// # Errors
     /// When the config cannot be run; the one before runs on.
-    pub(crate) fn adopt(&self, config: Config) -> Result<Vec<Arc<Pump>>, String> {
+    pub(crate) fn adopt(&self, mut config: Config) -> Result<Vec<Arc<Pump>>, String> {
+        if !self.is_agent {
+            config.limiter = config.gateway.limiter.clone();
+        }
         let compiled = Compiled::new(config.clone())?;
-        let outlets = compiled.outlets();
+        let forwards = self.forwards(&config);
+        let elsewhere = Sampling::default();
+        self.tail.adopt(if forwards { &elsewhere } else { &config.sampling })?;
+        let mut outlets = compiled.outlets();
+        if forwards {
+            outlets.extend(self.forward.outlets(&compiled));
+        }
         let mut locked = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *locked;
         let before = std::mem::take(&mut state.pumps);
@@ -131,6 +167,9 @@ impl Flow {
             state.pumps.insert(key, pump);
         }
         state.ways = ways(&compiled, &state.pumps, &mut state.books);
+        let key = (GATEWAYS.to_owned(), Signal::Traces);
+        let book = || Arc::clone(state.books.entry(key).or_default());
+        state.gateways = if forwards { self.forward.gateways(&state.pumps, book) } else { None };
         state.compiled = compiled;
         state.generation += 1;
         self.meter.set_hard_bytes(config.limiter.hard_bytes);
@@ -161,6 +200,24 @@ impl Flow {
             let closing = Refusal::for_now(Refused::ShuttingDown, "the collector is shutting down");
             return Err(self.refuse(signal, items, closing));
         }
+        if signal == Signal::Traces && self.forwards(&state.compiled.config) {
+            let moment = (self.forward.ids(), self.now());
+            state
+                .forward(lane, (&body, &survey), threshold, moment)
+                .map_err(|refusal| self.refuse(signal, items, refusal))?;
+            self.accept(signal, items);
+            return Ok(());
+        }
+        if let (Signal::Traces, Some(tail)) = (signal, self.tail.in_force()) {
+            state
+                .room_for_decided(lane, (&body, &survey))
+                .map_err(|refusal| self.refuse(signal, items, refusal))?;
+            let admitted = threshold.map_or(Threshold::EVERYTHING, Threshold::new);
+            state.hold(lane, &tail, (&body, admitted), self.moment());
+            self.meter.set_held(tail.bytes());
+            self.accept(signal, items);
+            return Ok(());
+        }
         let parts =
             lane.parts(&state.compiled, state.generation, signal, (&body, &survey), threshold);
         state
@@ -169,10 +226,19 @@ impl Flow {
         if 0 < parts.unwanted {
             state.count_unwanted(signal, parts.unwanted);
         }
+        self.accept(signal, items);
+        Ok(())
+    }
+
+    /// Whether traces go to gateways.
+    pub(crate) fn forwards(&self, config: &Config) -> bool {
+        self.is_agent && config.gateway.needed
+    }
+
+    fn accept(&self, signal: Signal, items: u64) {
         let mut book = lock(&self.receivers[signal as usize]);
         book.offered += items;
         book.accepted += items;
-        Ok(())
     }
 
     /// Counts what was refused before or in [`Flow::submit`].
@@ -195,6 +261,12 @@ impl Flow {
 
     pub(crate) fn level(&self) -> Level {
         lock(&self.pressure).level
+    }
+
+    /// Of the hard limit.
+    pub(crate) fn memory_percent(&self) -> u32 {
+        let hard_bytes = self.config.borrow().limiter.hard_bytes.max(1);
+        u32::try_from(self.meter.used().saturating_mul(100) / hard_bytes).unwrap_or(u32::MAX)
     }
 
     fn verdict(&self, signal: Signal) -> Verdict {
@@ -226,10 +298,11 @@ impl Flow {
         state.pumps.iter().map(|(key, pump)| (key.clone(), pump.state())).collect()
     }
 
-    /// Takes nothing more; every queue sends what it holds.
+    /// Takes nothing more; open traces are decided, and every queue sends what it holds.
     pub(crate) fn close(&self) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.open = false;
+        self.state.write().unwrap_or_else(PoisonError::into_inner).open = false;
+        self.decide_all();
+        let state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.pumps.values().for_each(|pump| pump.close());
     }
 
@@ -295,16 +368,8 @@ impl State {
 
 impl<'a> Load<'a> {
     fn new(way: &'a Way, part: Part, signal: Signal, bytes_max: u64) -> Self {
-        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let items = part.accepted - part.sampled_out;
-        let chunks = if part.body.is_empty() || items == 0 {
-            Vec::new()
-        } else if part.body.len() <= bytes_max {
-            vec![(part.body.clone(), items)]
-        } else {
-            let pieces = sluice_wire::split(signal, &part.body, bytes_max);
-            pieces.into_iter().map(|(body, items)| (Bytes::from(body), items.into())).collect()
-        };
+        let chunks = cut(signal, part.body.clone(), items, bytes_max);
         let cost = chunks.iter().map(|(body, items)| chunk(body, *items, None).cost()).sum();
         Self { way, part, chunks, cost }
     }
@@ -327,6 +392,19 @@ impl<'a> Load<'a> {
             pump.push(chunks, now);
         }
     }
+}
+
+/// Requests of at most `bytes_max`, each with its items.
+fn cut(signal: Signal, body: Bytes, items: u64, bytes_max: u64) -> Vec<(Bytes, u64)> {
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    if body.is_empty() || items == 0 {
+        return Vec::new();
+    }
+    if body.len() <= bytes_max {
+        return vec![(body, items)];
+    }
+    let pieces = sluice_wire::split(signal, &body, bytes_max);
+    pieces.into_iter().map(|(body, items)| (Bytes::from(body), items.into())).collect()
 }
 
 fn chunk(body: &Bytes, items: u64, ack: Option<&AckToken>) -> Chunk<AckToken> {

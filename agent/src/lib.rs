@@ -4,6 +4,7 @@
 
 pub mod ack;
 pub mod cluster;
+pub mod decisions;
 mod flow;
 pub mod intake;
 mod meter;
@@ -21,6 +22,7 @@ mod workers;
 
 pub use monitor::Monitor;
 pub use pump::PumpState;
+pub use receive::Guard;
 pub use running::{AdoptError, Running, StartError, start};
 pub use send::{Failure, FailureReason};
-pub use settings::{Senders, Settings, workers_default};
+pub use settings::{Role, Senders, Settings, Trust, workers_default};

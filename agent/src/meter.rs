@@ -1,4 +1,4 @@
-//! Bytes in use, by count: what is being received and what the queues hold. The cgroup is only the guard.
+//! Bytes in use, by count: what is being received, what traces wait for, and what the queues hold. The cgroup is only the guard.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Meter {
     receiving: AtomicU64,
     queued: AtomicU64,
+    /// Of open traces.
+    held: AtomicU64,
     hard_bytes: AtomicU64,
 }
 
@@ -20,7 +22,7 @@ pub(crate) struct Permit {
 impl Meter {
     pub(crate) fn new(hard_bytes: u64) -> Arc<Self> {
         let hard_bytes = AtomicU64::new(hard_bytes);
-        Arc::new(Self { receiving: AtomicU64::new(0), queued: AtomicU64::new(0), hard_bytes })
+        Arc::new(Self { receiving: 0.into(), queued: 0.into(), held: 0.into(), hard_bytes })
     }
 
     pub(crate) fn set_hard_bytes(&self, bytes: u64) {
@@ -28,7 +30,16 @@ impl Meter {
     }
 
     pub(crate) fn used(&self) -> u64 {
-        self.receiving.load(Ordering::Relaxed) + self.queued.load(Ordering::Relaxed)
+        self.receiving.load(Ordering::Relaxed) + self.queued() + self.held()
+    }
+
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Open traces take this many bytes now.
+    pub(crate) fn set_held(&self, bytes: u64) {
+        self.held.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn queued(&self) -> u64 {

@@ -5,6 +5,7 @@ use crate::pod_logs::Counts;
 use crate::pods::PodTable;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use sluice_engine::books::Books;
+use sluice_engine::tail::{PolicyCounts, Tail};
 use std::sync::atomic::Ordering;
 
 /// # Errors
@@ -29,19 +30,20 @@ pub(crate) fn text(
         queues.with_label_values(&labels).set(saturated(state.queue_bytes));
     }
     let alone = [
-        ("sluice_memory_used_bytes", "Bytes being received or queued", flow.meter.used()),
+        ("sluice_memory_used_bytes", "Bytes being received, held or queued", flow.meter.used()),
         ("sluice_memory_queued_bytes", "Bytes in the queues", flow.meter.queued()),
+        ("sluice_memory_held_bytes", "Bytes that open traces take", flow.meter.held()),
         ("sluice_memory_level", "0 normal, 1 soft, 2 hard", flow.level() as u64),
     ];
     for (name, help, value) in alone {
-        let gauge = IntGauge::new(name, help)?;
-        gauge.set(saturated(value));
-        registry.register(Box::new(gauge))?;
+        gauge(&registry, (name, help), value)?;
     }
     let help = "Connections whose peer was no known pod";
-    let unknown_peers = IntCounter::new("sluice_unknown_peers_total", help)?;
-    unknown_peers.inc_by(pods.map_or(0, PodTable::unknown_peers));
-    registry.register(Box::new(unknown_peers))?;
+    let unknown_peers = pods.map_or(0, PodTable::unknown_peers);
+    counter(&registry, ("sluice_unknown_peers_total", help), unknown_peers)?;
+    if let Some(open) = flow.tail() {
+        tail(&registry, &open)?;
+    }
     if let Some(counts) = logs {
         pod_logs(&registry, counts)?;
     }
@@ -78,10 +80,13 @@ fn pipelines(registry: &Registry, books: &Books) -> prometheus::Result<()> {
         counters(registry, ("sluice_pipeline_sampled_out_items_total", help), &with_reason)?;
     let help = "Copies of items that were dropped before a queue";
     let dropped = counters(registry, ("sluice_pipeline_dropped_items_total", help), &with_reason)?;
+    let help = "Copies of spans whose trace is not decided";
+    let held = gauges(registry, ("sluice_pipeline_held_items", help), &labels)?;
     for ((pipeline, signal), book) in &books.pipelines {
         let signal = signal.as_str();
         accepted.with_label_values(&[pipeline, signal]).inc_by(book.accepted);
         queued.with_label_values(&[pipeline, signal]).inc_by(book.queued);
+        held.with_label_values(&[pipeline, signal]).set(saturated(book.held));
         for (rule, items) in &book.sampled_out {
             sampled_out.with_label_values(&[pipeline, signal, rule.as_str()]).inc_by(*items);
         }
@@ -116,6 +121,38 @@ fn destinations(registry: &Registry, books: &Books) -> prometheus::Result<()> {
     Ok(())
 }
 
+/// Traces, each by every policy that it has a span of.
+fn tail(registry: &Registry, tail: &Tail) -> prometheus::Result<()> {
+    gauge(
+        registry,
+        ("sluice_tail_open_traces", "Traces that are not decided"),
+        tail.open_traces(),
+    )?;
+    let help = "Spans that came after their trace was kept";
+    counter(registry, ("sluice_tail_late_spans_total", help), tail.late_spans())?;
+    let labels = ["policy", "fate"];
+    let help = "Traces that were decided";
+    let decided = counters(registry, ("sluice_tail_traces_total", help), &labels)?;
+    let help = "Traces with an error that were decided";
+    let errors = counters(registry, ("sluice_tail_error_traces_total", help), &labels)?;
+    let help = "Traces that were decided before their time";
+    let early = counters(registry, ("sluice_tail_early_traces_total", help), &["policy"])?;
+    let help = "Traces that a policy in DryRun would keep";
+    let tried = counters(registry, ("sluice_tail_would_keep_traces_total", help), &["policy"])?;
+    for (policy, counts) in tail.counts() {
+        let PolicyCounts { traces, kept, error_traces, error_traces_kept, .. } = counts;
+        for (family, all, kept) in
+            [(&decided, traces, kept), (&errors, error_traces, error_traces_kept)]
+        {
+            family.with_label_values(&[&*policy, "kept"]).inc_by(kept);
+            family.with_label_values(&[&*policy, "sampled_out"]).inc_by(all - kept);
+        }
+        early.with_label_values(&[&policy]).inc_by(counts.decided_early);
+        tried.with_label_values(&[&policy]).inc_by(counts.would_keep);
+    }
+    Ok(())
+}
+
 fn pod_logs(registry: &Registry, counts: &Counts) -> prometheus::Result<()> {
     let Counts {
         read_bytes,
@@ -146,20 +183,30 @@ fn pod_logs(registry: &Registry, counts: &Counts) -> prometheus::Result<()> {
         ("failed_saves", "Checkpoints that could not be written", failed_saves),
     ];
     for (name, help, count) in counters {
-        let counter = IntCounter::new(format!("sluice_pod_logs_{name}_total"), help)?;
-        counter.inc_by(count.load(Ordering::Relaxed));
-        registry.register(Box::new(counter))?;
+        let name = format!("sluice_pod_logs_{name}_total");
+        counter(registry, (&name, help), count.load(Ordering::Relaxed))?;
     }
     let gauges = [
         ("files", "Log files followed", files),
         ("ignored", "Links, pipes and strange names", ignored),
     ];
     for (name, help, count) in gauges {
-        let gauge = IntGauge::new(format!("sluice_pod_logs_{name}"), help)?;
-        gauge.set(saturated(count.load(Ordering::Relaxed)));
-        registry.register(Box::new(gauge))?;
+        let name = format!("sluice_pod_logs_{name}");
+        gauge(registry, (&name, help), count.load(Ordering::Relaxed))?;
     }
     Ok(())
+}
+
+fn counter(registry: &Registry, (name, help): (&str, &str), value: u64) -> prometheus::Result<()> {
+    let counter = IntCounter::new(name, help)?;
+    counter.inc_by(value);
+    registry.register(Box::new(counter))
+}
+
+fn gauge(registry: &Registry, (name, help): (&str, &str), value: u64) -> prometheus::Result<()> {
+    let gauge = IntGauge::new(name, help)?;
+    gauge.set(saturated(value));
+    registry.register(Box::new(gauge))
 }
 
 fn counters(

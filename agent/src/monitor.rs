@@ -1,5 +1,7 @@
-//! `/metrics`, `/healthz` and `/readyz` on a port of their own.
+//! What a collector shows of itself: `/metrics`, `/healthz` and `/readyz` on a port of their own, and
+//! to who asks from the same machine what became of a trace.
 
+use crate::decisions::{self, Answer, DECISIONS, parse_trace_id};
 use crate::flow::Flow;
 use crate::metrics;
 use crate::pod_logs::Counts;
@@ -19,6 +21,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const JSON: &str = "application/json";
 const CONNECTIONS_MAX: usize = 16;
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -73,6 +77,11 @@ impl Monitor {
         let _ = self.shared.pod_logs.set(counts);
     }
 
+    /// What became of a trace; `None`: nothing runs yet.
+    pub(crate) fn decision(&self, trace: u128) -> Option<Answer> {
+        self.shared.decision(trace)
+    }
+
     /// `None`: ready.
     pub(crate) fn set_unready(&self, reason: Option<&str>) {
         let mut unready = self.shared.unready.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,6 +90,10 @@ impl Monitor {
 }
 
 impl Shared {
+    fn decision(&self, trace: u128) -> Option<Answer> {
+        self.flow.get().map(|flow| decisions::answer(flow, trace))
+    }
+
     fn metrics(&self, flow: &Flow) -> prometheus::Result<String> {
         metrics::text(flow, self.pods.get(), self.pod_logs.get().map(Arc::as_ref))
     }
@@ -89,7 +102,7 @@ impl Shared {
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -97,7 +110,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let response = respond(&request, &shared);
+                let response = respond(&request, peer.ip(), &shared);
                 async move { Ok::<_, Infallible>(response) }
             });
             let connection = http1::Builder::new()
@@ -112,26 +125,59 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-fn respond(request: &Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
-    let (status, text) = match request.uri().path() {
-        "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
+fn respond(request: &Request<Incoming>, peer: IpAddr, shared: &Shared) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    match path {
+        "/healthz" => response(StatusCode::OK, TEXT, "ok\n"),
         "/readyz" => {
             let unready = shared.unready.lock().unwrap_or_else(PoisonError::into_inner);
             match &*unready {
-                None => (StatusCode::OK, "ok\n".to_owned()),
-                Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+                None => response(StatusCode::OK, TEXT, "ok\n"),
+                Some(reason) => {
+                    response(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n"))
+                }
             }
         }
         "/metrics" => match shared.flow.get().map(|flow| shared.metrics(flow)) {
-            Some(Ok(text)) => (StatusCode::OK, text),
-            Some(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-            None => (StatusCode::OK, String::new()),
+            Some(Ok(text)) => response(StatusCode::OK, TEXT, text),
+            Some(Err(error)) => {
+                response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.to_string())
+            }
+            None => response(StatusCode::OK, TEXT, ""),
         },
-        _ => (StatusCode::NOT_FOUND, "/metrics, /healthz or /readyz\n".to_owned()),
+        _ => match path.strip_prefix(DECISIONS) {
+            Some(trace) => decision(trace, peer, shared),
+            None => response(StatusCode::NOT_FOUND, TEXT, "/metrics, /healthz or /readyz\n"),
+        },
+    }
+}
+
+/// Rules are named after namespaces, whose pods reach this port too: only the same machine is told,
+/// which a port-forward is.
+fn decision(trace: &str, peer: IpAddr, shared: &Shared) -> Response<Full<Bytes>> {
+    if !peer.to_canonical().is_loopback() {
+        return response(StatusCode::FORBIDDEN, TEXT, "only the same machine is told\n");
+    }
+    let trace = match parse_trace_id(trace) {
+        Ok(trace) => trace,
+        Err(problem) => return response(StatusCode::BAD_REQUEST, TEXT, format!("{problem}\n")),
     };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+    let Some(answer) = shared.decision(trace) else {
+        return response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "no configuration yet\n");
+    };
+    match serde_json::to_vec(&answer) {
+        Ok(json) => response(StatusCode::OK, JSON, json),
+        Err(error) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.to_string()),
+    }
+}
+
+fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -34,7 +34,7 @@ pub struct PumpState {
 
 impl Pump {
     pub(crate) fn new(key: QueueKey, outlet: &Outlet, ends: &Ends, meter: Arc<Meter>) -> Self {
-        let transport = Transport::new(&outlet.destination, ends);
+        let transport = Transport::new(outlet, ends);
         Self {
             key,
             queue: Mutex::new(Queue::new(outlet.bounds.clone())),
@@ -50,13 +50,22 @@ impl Pump {
         self.with(|queue| queue.set_bounds(outlet.bounds.clone()));
         let mut transport = self.transport.lock().unwrap_or_else(PoisonError::into_inner);
         if !transport.is_for(&outlet.destination) {
-            *transport = Arc::new(Transport::new(&outlet.destination, ends));
+            *transport = Arc::new(Transport::new(outlet, ends));
         }
         self.wake.notify_one();
     }
 
     pub(crate) fn reserve(&self, cost: u64) -> bool {
         self.with(|queue| queue.reserve(cost))
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.with(|queue| queue.has_room())
+    }
+
+    /// For what cannot be refused any more.
+    pub(crate) fn reserve_anyway(&self, cost: u64) {
+        self.with(|queue| queue.reserve_anyway(cost));
     }
 
     pub(crate) fn cancel(&self, cost: u64) {
@@ -69,6 +78,13 @@ impl Pump {
         if wake {
             self.wake.notify_one();
         }
+    }
+
+    /// What is not under way, for other queues.
+    pub(crate) fn take_all(&self) -> Vec<Chunk<AckToken>> {
+        let taken = self.with(Queue::take_all);
+        self.wake.notify_one();
+        taken
     }
 
     pub(crate) fn close(&self) {
@@ -161,6 +177,9 @@ async fn deliver(
     };
     pump.note(result.err());
     pump.with(|queue| queue.settle(batch, &outcome, flow.now(), random()));
+    if matches!(outcome, Outcome::Failed { .. }) {
+        flow.reroute(&pump);
+    }
 }
 
 impl Pump {

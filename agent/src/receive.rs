@@ -1,11 +1,15 @@
 //! The way in: OTLP over gRPC and HTTP, bounded in everything a peer could make large.
 
 mod answer;
+mod forward;
 mod grpc;
+mod guard;
 mod http;
 mod inflate;
 mod listen;
 
+pub(crate) use forward::Forwards;
+pub use guard::Guard;
 pub(crate) use listen::{Door, Listener, bind};
 
 use crate::intake::{Intake, Refusal};
@@ -16,7 +20,7 @@ use sluice_engine::books::Refused;
 use sluice_engine::lane::Lane;
 use sluice_engine::sender::{Sender, Source};
 use sluice_wire::Signal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A body that stands still for longer is given up.
@@ -39,14 +43,65 @@ const RESET_STREAMS_MAX: usize = 32;
 /// What the requests of one connection share.
 struct Session {
     intake: Intake,
-    lane: Mutex<Lane>,
+    way: Way,
     bytes_max: usize,
+}
+
+/// What a connection may bring.
+enum Way {
+    /// Export requests of one sender.
+    Otlp(Box<Mutex<Lane>>),
+    /// Forwards, into a gateway.
+    Forward(Arc<Forwards>),
+}
+
+/// Of a gRPC request.
+#[derive(Clone, Copy)]
+enum Method {
+    Export(Signal),
+    Forward,
+}
+
+impl Method {
+    /// What refusals are counted under.
+    fn signal(self) -> Signal {
+        match self {
+            Self::Export(signal) => signal,
+            Self::Forward => Signal::Traces,
+        }
+    }
 }
 
 impl Session {
     fn new(intake: Intake, sender: Sender, bytes_max: u64) -> Self {
-        let lane = Mutex::new(intake.lane(sender, Source::Otlp));
-        Self { intake, lane, bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX) }
+        let lane = intake.lane(sender, Source::Otlp);
+        let way = Way::Otlp(Box::new(Mutex::new(lane)));
+        Self { intake, way, bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX) }
+    }
+
+    fn of_gateway(intake: Intake, forwards: Arc<Forwards>, bytes_max: u64) -> Self {
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        Self { intake, way: Way::Forward(forwards), bytes_max }
+    }
+
+    /// The gRPC method of a path, where this connection may use it.
+    fn method(&self, path: &str) -> Option<Method> {
+        match &self.way {
+            Way::Otlp(_) => {
+                let signal = Signal::ALL.into_iter().find(|signal| signal.grpc_path() == path);
+                signal.map(Method::Export)
+            }
+            Way::Forward(_) => (path == sluice_wire::forward::PATH).then_some(Method::Forward),
+        }
+    }
+
+    /// # Errors
+    /// When whoever shows this `authorization` may not send here.
+    async fn check(&self, authorization: &[u8]) -> Result<(), Refusal> {
+        match &self.way {
+            Way::Otlp(_) => Ok(()),
+            Way::Forward(forwards) => forwards.guard.check(authorization).await,
+        }
     }
 
     fn permit(&self) -> Permit {
@@ -78,8 +133,13 @@ impl Session {
     }
 
     fn submit(&self, signal: Signal, body: Bytes) -> Result<(), Refusal> {
-        let mut lane = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
-        self.intake.submit(&mut lane, signal, body, None)
+        match &self.way {
+            Way::Otlp(lane) => {
+                let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
+                self.intake.submit(&mut lane, signal, body, None)
+            }
+            Way::Forward(forwards) => forwards.submit(&body),
+        }
     }
 }
 

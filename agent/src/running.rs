@@ -1,16 +1,18 @@
 //! A collector at work: started from a config, given others, stopped without losing what it holds.
 
-use crate::flow::Flow;
+use crate::flow::{Flow, keep_deciding};
 use crate::intake::Intake;
 use crate::monitor::Monitor;
 use crate::pump::{self, Pump, PumpState};
-use crate::receive::{Door, Listener, bind};
+use crate::receive::{Door, Forwards, Listener, bind};
 use crate::send::{Ends, Files};
-use crate::settings::{Senders, Settings};
+use crate::settings::{Role, Senders, Settings};
 use crate::workers::Workers;
 use sluice_engine::books::{Books, QueueKey};
 use sluice_engine::config::{Config, Protocol};
 use sluice_engine::limiter::Level;
+use sluice_engine::ring::Ring;
+use sluice_engine::tail::Tail;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -64,14 +66,16 @@ pub struct Running {
 
 struct Listeners {
     grpc: Listener,
-    http: Listener,
+    /// Not in a gateway.
+    http: Option<Listener>,
 }
 
 /// # Errors
 /// When the config cannot be run, a port is taken or a thread cannot be made.
 pub async fn start(config: Config, settings: Settings) -> Result<Running, StartError> {
     let ends = Ends { secrets: settings.secrets.clone(), files: Files::new(&settings.data_folder) };
-    let (flow, added) = Flow::new(config.clone(), ends).map_err(StartError::Config)?;
+    let (flow, added) = Flow::new(config.clone(), ends, (&settings.role, settings.workers))
+        .map_err(StartError::Config)?;
     let (workers, threads) = Workers::start(settings.workers).map_err(StartError::Thread)?;
     let intake = Intake::new(Arc::clone(&flow));
     let (closing, closing_seen) = watch::channel(false);
@@ -82,6 +86,10 @@ pub async fn start(config: Config, settings: Settings) -> Result<Running, StartE
         senders: settings.senders.clone(),
         workers: workers.clone(),
         closing: closing_seen,
+        forwards: match &settings.role {
+            Role::Gateway(guard) => Some(Arc::new(Forwards::new(intake.clone(), guard.clone()))),
+            Role::Agent(_) => None,
+        },
         open,
     };
     let failed = |port| move |source| StartError::Bind { port, source };
@@ -91,11 +99,16 @@ pub async fn start(config: Config, settings: Settings) -> Result<Running, StartE
             .await
             .map_err(failed(config.metrics_port))?,
     };
-    let (grpc_port, http_port) = (config.receivers.grpc_port, config.receivers.http_port);
+    let (grpc_port, http_port) = ports(&config, door.forwards.is_some());
     let grpc = bind(settings.bind, grpc_port, Protocol::Grpc, door.clone());
     let grpc = grpc.await.map_err(failed(grpc_port))?;
-    let http = bind(settings.bind, http_port, Protocol::Http, door.clone());
-    let http = http.await.map_err(failed(http_port))?;
+    let http = match http_port {
+        None => None,
+        Some(port) => {
+            let http = bind(settings.bind, port, Protocol::Http, door.clone());
+            Some(http.await.map_err(failed(port))?)
+        }
+    };
     let running = Running {
         bind: settings.bind,
         intake,
@@ -114,6 +127,9 @@ pub async fn start(config: Config, settings: Settings) -> Result<Running, StartE
     };
     running.pump(added).await;
     running.workers.run(0, watch_memory(Arc::clone(&running.flow))).await;
+    for shard in 0..settings.workers.max(1) {
+        running.workers.run(shard, keep_deciding(Arc::clone(&running.flow), shard)).await;
+    }
     let pods = match settings.senders {
         Senders::Claimed => None,
         Senders::Pods(pods) => Some(pods),
@@ -127,8 +143,9 @@ impl Running {
         self.listeners().grpc.address
     }
 
-    pub fn http_address(&self) -> SocketAddr {
-        self.listeners().http.address
+    /// `None` in a gateway.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.listeners().http.as_ref().map(|http| http.address)
     }
 
     /// Where `/metrics`, `/healthz` and `/readyz` are.
@@ -146,19 +163,37 @@ impl Running {
     /// # Errors
     /// When it cannot be run or a new port is taken: then the one before runs on.
     pub async fn adopt(&self, config: Config) -> Result<(), AdoptError> {
-        let receivers = config.receivers.clone();
-        let grpc = self.rebind(Protocol::Grpc, receivers.grpc_port).await?;
-        let http = self.rebind(Protocol::Http, receivers.http_port).await?;
+        let (grpc_port, http_port) = ports(&config, self.door.forwards.is_some());
+        let grpc = self.rebind(Protocol::Grpc, grpc_port).await?;
+        let http = match http_port {
+            None => None,
+            Some(port) => self.rebind(Protocol::Http, port).await?,
+        };
         let added = self.flow.adopt(config).map_err(AdoptError::Config)?;
         self.pump(added).await;
         let mut listeners = self.listeners();
         if let Some(grpc) = grpc {
             listeners.grpc = grpc;
         }
-        if let Some(http) = http {
+        if http.is_some() {
             listeners.http = http;
         }
         Ok(())
+    }
+
+    /// From now on traces go by this ring, unless a newer one is known.
+    ///
+    /// # Errors
+    /// When its queues cannot be made; then traces go as before.
+    pub async fn set_ring(&self, ring: Ring) -> Result<(), AdoptError> {
+        let added = self.flow.set_ring(Arc::new(ring)).map_err(AdoptError::Config)?;
+        self.pump(added).await;
+        Ok(())
+    }
+
+    /// Of the ring that traces go by; 0: none is known.
+    pub fn ring_epoch(&self) -> u64 {
+        self.flow.ring().map_or(0, |ring| ring.epoch())
     }
 
     /// Where every item went so far.
@@ -168,6 +203,16 @@ impl Running {
 
     pub fn memory_level(&self) -> Level {
         self.flow.level()
+    }
+
+    /// The open traces; `None` until there was a policy.
+    pub fn tail(&self) -> Option<Arc<Tail>> {
+        self.flow.tail()
+    }
+
+    /// Of the hard limit.
+    pub fn memory_percent(&self) -> u32 {
+        self.flow.memory_percent()
     }
 
     /// How each queue of the config that runs fares.
@@ -223,13 +268,12 @@ impl Running {
     async fn rebind(&self, protocol: Protocol, port: u16) -> Result<Option<Listener>, AdoptError> {
         let bound = {
             let listeners = self.listeners();
-            let listener = match protocol {
-                Protocol::Grpc => &listeners.grpc,
-                Protocol::Http => &listeners.http,
-            };
-            listener.port
+            match protocol {
+                Protocol::Grpc => Some(listeners.grpc.port),
+                Protocol::Http => listeners.http.as_ref().map(|http| http.port),
+            }
         };
-        if bound == port {
+        if bound == Some(port) {
             return Ok(None);
         }
         let listener = bind(self.bind, port, protocol, self.door.clone()).await;
@@ -238,6 +282,14 @@ impl Running {
 
     fn listeners(&self) -> std::sync::MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of gRPC and of HTTP; a gateway has one only, for agents.
+fn ports(config: &Config, is_gateway: bool) -> (u16, Option<u16>) {
+    match is_gateway {
+        true => (config.gateway.port, None),
+        false => (config.receivers.grpc_port, Some(config.receivers.http_port)),
     }
 }
 

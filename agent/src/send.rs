@@ -16,6 +16,7 @@ use crate::ack::AckToken;
 use crate::secrets::Secrets;
 use file::FileEnd;
 use otlp::Otlp;
+use sluice_engine::compiled::Outlet;
 use sluice_engine::config::{Destination, DestinationKind};
 use sluice_engine::queue::Chunk;
 use sluice_wire::Signal;
@@ -43,10 +44,11 @@ enum End {
 }
 
 impl Transport {
-    pub(crate) fn new(destination: &Destination, ends: &Ends) -> Self {
+    pub(crate) fn new(outlet: &Outlet, ends: &Ends) -> Self {
+        let Outlet { destination, content, .. } = outlet;
         let end = match &destination.kind {
             DestinationKind::Otlp { endpoint, protocol, tenant } => {
-                match Otlp::new(destination, endpoint, *protocol, tenant, &ends.secrets) {
+                match Otlp::new(destination, endpoint, *protocol, tenant, &ends.secrets, *content) {
                     Ok(otlp) => End::Otlp(Box::new(otlp)),
                     Err(problem) => End::Unusable(problem),
                 }

@@ -2,12 +2,25 @@
 
 use crate::monitor::Monitor;
 use crate::pods::PodTable;
+use crate::receive::Guard;
 use crate::secrets::Secrets;
+pub use sluice_engine::forward::Trust;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+/// Which part of a fleet a collector is.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Takes telemetry from those who make it. Traces that policies are about go to the gateways,
+    /// or are held here where the config knows none.
+    Agent(Trust),
+    /// Takes traces from agents and holds them.
+    Gateway(Guard),
+}
+
 #[derive(Clone)]
 pub struct Settings {
+    pub role: Role,
     pub bind: IpAddr,
     /// `File` destinations, checkpoints and the last good config.
     pub data_folder: PathBuf,
@@ -32,6 +45,7 @@ impl Settings {
     /// Local mode on 127.0.0.1: senders are believed, no Secrets.
     pub fn local(data_folder: PathBuf) -> Self {
         Self {
+            role: Role::Agent(Trust::Nothing),
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             data_folder,
             senders: Senders::Claimed,

@@ -6,9 +6,13 @@ mod support;
 
 use sluice_agent::cluster::run;
 use sluice_engine::config::{Config, FORMAT, hash};
+use sluice_wire::control::sampling::{Found, Known, Lookup};
 use sluice_wire::control::{Adoption, NotLeader, ToCollector, to_collector};
 use std::net::SocketAddr;
+use support::client::Grpc;
 use support::operator::{Operator, arguments, assignment};
+use support::oracle::Oracle;
+use support::sampling::*;
 use support::{config, file, pipeline, until};
 
 fn not_leader(address: SocketAddr) -> ToCollector {
@@ -92,6 +96,61 @@ async fn a_follower_sends_the_agent_to_the_leader() {
     let (_follower, _tell_too, address) = Operator::start(not_leader(leader_address)).await;
     let agent = tokio::spawn(run(arguments(folder.path(), address)));
     until("the leader is found", || leader.last().config_hash == hash).await;
+    agent.abort();
+}
+
+fn lookup(id: u64, trace: u128) -> ToCollector {
+    let lookup = Lookup { id, trace_id: trace.to_be_bytes().to_vec() };
+    ToCollector { message: Some(to_collector::Message::Lookup(lookup)) }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_reported_and_what_became_of_a_trace_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_oracle, destination) = Oracle::start().await;
+    let mut config = config_with(destination, sampling(policy(), FOREVER_MS));
+    config.receivers.grpc_port = free_port();
+    let receiver = SocketAddr::from(([127, 0, 0, 1], config.receivers.grpc_port));
+    let (operator, tell, address) = Operator::start(assignment(7, &config)).await;
+    let agent = tokio::spawn(run(arguments(folder.path(), address)));
+    until("the config runs", || operator.last().adoption() == Adoption::Applied).await;
+
+    let mut grpc = Grpc::connect(receiver).await;
+    let (broken, open) = (trace_id(1), trace_id(2));
+    send(&mut grpc, vec![failed(span(broken, 0)), span(open, 0)]).await;
+    send(&mut grpc, vec![span(broken, 1)]).await;
+    until("the trace is reported", || {
+        operator.last().policies.first().is_some_and(|policy| policy.traces == 1)
+    })
+    .await;
+    let report = operator.last();
+    let counts = &report.policies[0];
+    assert_eq!((&*counts.policy, counts.kept, counts.error_traces_kept), ("shop/shop", 1, 1));
+    let errors = counts.rules.iter().find(|rule| rule.rule == "errors").unwrap();
+    assert_eq!((errors.matched, errors.decided, errors.kept), (1, 1, 1));
+    let tail = report.tail.unwrap();
+    assert_eq!((tail.open_traces, tail.late_spans), (1, 1));
+    assert!(0 < tail.bytes);
+    let held: u64 = report.pipelines.iter().map(|book| book.held).sum();
+    assert!(0 < held, "what waits for a decision is held");
+
+    let answer = |id| operator.found.lock().unwrap().iter().find(|found| found.id == id).cloned();
+    for (id, trace) in [(1, broken), (2, open), (3, trace_id(3))] {
+        tell.send_replace(lookup(id, trace));
+        until("it is answered", || answer(id).is_some()).await;
+    }
+    let found = answer(1).unwrap();
+    assert_eq!(found.known(), Known::Decided);
+    let record = found.record.unwrap();
+    assert_eq!((record.is_kept, record.is_early, record.threshold), (true, false, 0));
+    assert_eq!((&*record.rule, record.spans, record.late_spans), ("shop/shop/errors", 1, 1));
+    let without = |id, known: Known| Found { id, known: known.into(), record: None };
+    assert_eq!(answer(2), Some(without(2, Known::Open)));
+    assert_eq!(answer(3), Some(without(3, Known::Nothing)));
     agent.abort();
 }
 

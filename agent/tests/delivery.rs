@@ -58,7 +58,7 @@ async fn every_codec_and_protocol_between_two_collectors_keeps_every_id() {
             let (second, _kept) = run(config_to(&[("shop/tempo", destination)])).await;
             let address = match protocol {
                 Protocol::Grpc => second.grpc_address(),
-                Protocol::Http => second.http_address(),
+                Protocol::Http => second.http_address().unwrap(),
             };
             let destination = otlp(address, protocol, compression);
             let (first, _kept_too) = run(config_to(&[("shop/second", destination)])).await;
@@ -78,7 +78,7 @@ async fn every_codec_and_protocol_between_two_collectors_keeps_every_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn json_and_protobuf_over_http_end_in_the_same_file() {
     let (running, folder) = run(config_to(&[("shop/file", file("out"))])).await;
-    let address = running.http_address();
+    let address = running.http_address().unwrap();
     let json = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"from json",
         "traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174"}]}]}]}"#;
     let answer = post(address, "/v1/traces", &[("content-type", "application/json")], json).await;

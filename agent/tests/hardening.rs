@@ -7,6 +7,7 @@ mod support;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use prost::Message;
+use sluice_agent::decisions::Answer;
 use sluice_engine::books::{Refused, total};
 use sluice_engine::config::{Compression, Limiter, OnFull, Protocol};
 use sluice_engine::limiter::Level;
@@ -16,6 +17,7 @@ use std::io::Write;
 use std::time::Duration;
 use support::client::{Grpc, frame, post};
 use support::oracle::{Mood, Oracle};
+use support::sampling::*;
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -58,7 +60,7 @@ fn nested(depth: usize) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_http_requests_get_their_status() {
     let (running, _folder) = run(config()).await;
-    let address = running.http_address();
+    let address = running.http_address().unwrap();
     let good = traces(0..3, &[]).encode_to_vec();
     let cut = good[..good.len() - 1].to_vec();
     let bomb = vec![0; 8 << 20];
@@ -99,7 +101,7 @@ async fn broken_http_requests_get_their_status() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_http_error_is_a_status_in_the_format_of_the_request() {
     let (running, _folder) = run(config()).await;
-    let address = running.http_address();
+    let address = running.http_address().unwrap();
     let answer = post(address, "/v1/logs", &[PROTOBUF], "hello").await;
     assert_eq!(answer.headers["content-type"], "application/x-protobuf");
     assert_eq!(Status::from_protobuf(&answer.body).code, 3);
@@ -187,7 +189,7 @@ async fn at_the_hard_limit_everything_is_refused_for_now() {
     };
     assert_eq!(status.code, 14);
     assert!(status.retry_delay.is_some());
-    let answer = post(running.http_address(), "/v1/traces", &[PROTOBUF], body).await;
+    let answer = post(running.http_address().unwrap(), "/v1/traces", &[PROTOBUF], body).await;
     assert_eq!(answer.status, 503);
     assert!(answer.headers.contains_key("retry-after"));
     running.books().check().unwrap();
@@ -256,7 +258,7 @@ async fn old_connections_are_told_to_go_and_lose_nothing() {
 async fn the_monitor_shows_the_books_and_the_state() {
     let (running, _folder) = run(config()).await;
     let body = traces(0..4, &[]).encode_to_vec();
-    post(running.http_address(), "/v1/traces", &[PROTOBUF], body).await;
+    post(running.http_address().unwrap(), "/v1/traces", &[PROTOBUF], body).await;
     let address = running.metrics_address();
     let text = post(address, "/metrics", &[], "").await;
     let text = String::from_utf8(text.body.to_vec()).unwrap();
@@ -264,5 +266,42 @@ async fn the_monitor_shows_the_books_and_the_state() {
     assert!(text.contains("reason=\"no_pipeline\""), "{text}");
     assert_eq!(post(address, "/readyz", &[], "").await.status, 200);
     assert_eq!(post(address, "/healthz", &[], "").await.status, 200);
+    stop(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_monitor_shows_policies_and_what_became_of_a_trace() {
+    let (_oracle, destination) = Oracle::start().await;
+    let (running, _folder) = run(config_with(destination, sampling(policy(), FOREVER_MS))).await;
+    let mut grpc = Grpc::connect(running.grpc_address()).await;
+    let (broken, open) = (trace_id(1), trace_id(2));
+    send(&mut grpc, vec![failed(span(broken, 0)), span(open, 0)]).await;
+    let address = running.metrics_address();
+    let get = async |path: String| {
+        let answer = post(address, &path, &[], "").await;
+        (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
+    };
+    let (_, text) = get("/metrics".into()).await;
+    for line in [
+        "sluice_tail_open_traces 1",
+        "sluice_tail_late_spans_total 0",
+        "sluice_tail_traces_total{fate=\"kept\",policy=\"shop/shop\"} 1",
+        "sluice_tail_error_traces_total{fate=\"sampled_out\",policy=\"shop/shop\"} 0",
+        "sluice_tail_early_traces_total{policy=\"shop/shop\"} 0",
+        "sluice_tail_would_keep_traces_total{policy=\"shop/shop\"} 0",
+        "sluice_pipeline_held_items{pipeline=\"shop/shop\",signal=\"traces\"}",
+        "sluice_memory_held_bytes",
+    ] {
+        assert!(text.contains(line), "no {line} in {text}");
+    }
+    let (status, text) = get(format!("/decisions/{broken:032x}")).await;
+    let Answer::Decided(decision) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+    assert_eq!((status, decision.is_kept, decision.spans), (200, true, 1));
+    assert_eq!((decision.probability, decision.rule.as_deref()), (1.0, Some("shop/shop/errors")));
+    assert_eq!(get(format!("/decisions/{open:x}")).await, (200, r#"{"state":"open"}"#.into()));
+    assert_eq!(get("/decisions/7".into()).await, (200, r#"{"state":"unknown"}"#.into()));
+    for wrong in ["", "0", "xyz", "+7", "123456789012345678901234567890123"] {
+        assert_eq!(get(format!("/decisions/{wrong}")).await.0, 400, "{wrong}");
+    }
     stop(running).await;
 }

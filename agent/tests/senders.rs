@@ -14,6 +14,7 @@ use sluice_wire::Signal;
 use std::collections::BTreeMap;
 use support::client::{Grpc, frame};
 use support::oracle::Oracle;
+use support::sampling::{policy, sampling};
 use support::*;
 
 const FORGED: [(&str, &str); 7] = [
@@ -88,6 +89,28 @@ async fn a_known_pod_is_stamped_over_what_it_claims() {
         ("team", "checkout"),
     ]);
     assert_eq!(*oracle.resource.lock().unwrap(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_about_the_pods_of_its_namespace_whatever_they_claim() {
+    for (namespace, arrives) in [("bank", 5), ("shop", 0)] {
+        let (oracle, address) = Oracle::start().await;
+        let table = PodTable::default();
+        table.put(pod(), vec!["127.0.0.1".parse().unwrap()]);
+        let mut drops_all = policy();
+        drops_all.scope.namespace = Some(namespace.to_owned());
+        drops_all.default_ppm = Some(0);
+        let config = Config { sampling: sampling(drops_all, 1), ..config_for(address) };
+        let books = forge(table, config).await;
+        assert_eq!(oracle.ids().len(), arrives, "a policy of {namespace}");
+        let book = &books.pipelines[&("shop/shop".to_owned(), Signal::Traces)];
+        assert_eq!((book.accepted, book.queued), (5, arrives as u64));
+        if 0 < arrives {
+            let stamped = oracle.resource.lock().unwrap();
+            assert_eq!(stamped["k8s.namespace.name"], "shop");
+            assert_eq!(stamped["k8s.pod.name"], "cart-7d4b9-x2x");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

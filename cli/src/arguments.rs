@@ -9,7 +9,7 @@ const EXIT_CODES: &str = "\
 Environment: NO_COLOR for text without colours, SLUICE_LOG for more of the log (info, debug).
 
 Exit codes:
-  0  all is well: the books balance, the objects are valid, the probe was answered
+  0  all is well: the books balance, the objects are valid, the answer is there
   1  it is not: the books do not balance, an object would be refused, no answer
   2  wrong use: an unknown flag, a file that cannot be read
   3  something outside failed: a port is taken, a folder cannot be written";
@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Prints the objects that the operator would apply for these files.
     #[command(after_help = EXIT_CODES)]
     Render(Render),
+    /// Says what became of something, and why.
+    #[command(after_help = EXIT_CODES)]
+    Explain(Explain),
     /// Waits until an http:// address answers with 200.
     #[command(after_help = EXIT_CODES)]
     Probe(Probe),
@@ -140,6 +143,41 @@ pub(crate) struct Render {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RenderFormat {
     Yaml,
+    Json,
+}
+
+#[derive(Args)]
+pub(crate) struct Explain {
+    #[command(subcommand)]
+    pub(crate) subject: Subject,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Subject {
+    /// Whether a trace was kept: by which rule, with which probability, when.
+    ///
+    /// Collectors remember their last decisions, some ten thousand each. The one that held the
+    /// trace is asked: a running `sluice run`, or by way of `kubectl port-forward` an agent.
+    #[command(after_help = EXIT_CODES)]
+    Trace(ExplainTrace),
+}
+
+#[derive(Args)]
+pub(crate) struct ExplainTrace {
+    /// The trace's id: 32 hexadecimal digits.
+    #[arg(value_parser = sluice_agent::decisions::parse_trace_id, value_name = "ID")]
+    pub(crate) id: u128,
+    /// Where the collector has its metrics, on this machine.
+    #[arg(long, default_value = "127.0.0.1:8888", value_name = "HOST:PORT")]
+    pub(crate) at: String,
+    /// For people or for programs.
+    #[arg(short, long, value_enum, default_value_t = ExplainFormat::Text)]
+    pub(crate) output: ExplainFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    Text,
     Json,
 }
 

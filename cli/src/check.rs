@@ -6,15 +6,17 @@ use crate::{Outcome, say};
 use anyhow::Result;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sluice_plan::{Plan, Status, StatusWrite, plan};
+use sluice_plan::{Plan, StatusWrite, plan};
 
 /// Reasons of what may exist outside the files.
-const UNRESOLVED: [&str; 2] = ["CollectorNotFound", "DestinationNotFound"];
+const UNRESOLVED: [&str; 3] = ["CollectorNotFound", "DestinationNotFound", "TargetNotFound"];
+/// What its owner wants, and no mistake.
+const WANTED: &str = "Disabled";
 
 pub(crate) fn run(arguments: &Check) -> Result<Outcome> {
     let loaded = load(&arguments.paths, &arguments.cluster, "sluice", Timestamp::UNIX_EPOCH)?;
     let findings = judge(&loaded, &plan(&loaded.observed));
-    let is_bad = |finding: &&Finding| arguments.strict || finding.verdict != Verdict::Unresolved;
+    let is_bad = |finding: &&Finding| arguments.strict || finding.verdict.is_error();
     let bad = findings.iter().filter(is_bad).count();
     match arguments.output {
         CheckFormat::Json => say(as_json(&loaded, &findings)),
@@ -37,33 +39,39 @@ fn counted(count: usize, what: &str) -> String {
 pub(crate) fn judge(loaded: &Loaded, plan: &Plan) -> Vec<Finding> {
     let mut findings = loaded.findings.clone();
     findings.extend(plan.statuses.iter().filter_map(|write| rejected(loaded, write)));
+    findings.extend(plan.statuses.iter().filter_map(|write| ineffective(loaded, write)));
     findings.sort();
     findings
 }
 
 /// What the object's conditions say against it.
 fn rejected(loaded: &Loaded, write: &StatusWrite) -> Option<Finding> {
-    let conditions = match &write.status {
-        Status::Collector(status) => &status.conditions,
-        Status::TelemetryPipeline(status) => &status.conditions,
-        Status::Destination(status) => &status.conditions,
+    let (reason, message) =
+        find(write, "Accepted", "False").or_else(|| find(write, "Stalled", "True"))?;
+    let verdict = match reason {
+        WANTED => return None,
+        reason if UNRESOLVED.contains(&reason) => Verdict::Unresolved,
+        _ => Verdict::Rejected,
     };
-    let is = |type_: &str, status: &str| {
-        conditions.iter().find(|c| c.type_ == type_ && c.status == status)
-    };
-    let condition = is("Accepted", "False").or_else(|| is("Stalled", "True"))?;
-    let unresolved = UNRESOLVED.contains(&condition.reason.as_str());
-    let verdict = if unresolved { Verdict::Unresolved } else { Verdict::Rejected };
-    let message = format!("{}: {}", condition.reason, condition.message);
-    loaded.finding(write.status.kind(), &write.name, verdict, &message)
+    loaded.finding(write.status.kind(), &write.name, verdict, (reason, message))
+}
+
+/// Rules of a SamplingPolicy that change nothing.
+fn ineffective(loaded: &Loaded, write: &StatusWrite) -> Option<Finding> {
+    let told = find(write, "RulesEffective", "False")?;
+    loaded.finding(write.status.kind(), &write.name, Verdict::Ineffective, told)
+}
+
+/// Reason and message of a condition.
+fn find<'a>(write: &'a StatusWrite, type_: &str, status: &str) -> Option<(&'a str, &'a str)> {
+    let mut conditions = write.status.conditions().iter();
+    let found = conditions.find(|own| own.type_ == type_ && own.status == status)?;
+    Some((&found.reason, &found.message))
 }
 
 /// `file:line: severity: object: what is wrong; what to do`, as editors and CI read it.
 pub(crate) fn as_text(finding: &Finding) -> String {
-    let severity = match finding.verdict {
-        Verdict::Refused | Verdict::Rejected => "error",
-        Verdict::Unresolved => "warning",
-    };
+    let severity = if finding.verdict.is_error() { "error" } else { "warning" };
     let Finding { file, line, object, message, .. } = finding;
     format!("{file}:{line}: {severity}: {object}: {message}")
 }

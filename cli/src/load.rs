@@ -43,14 +43,25 @@ pub(crate) enum Verdict {
     Rejected,
     /// It names what these files do not hold.
     Unresolved,
+    /// It would run, but a part of it does nothing.
+    Ineffective,
 }
 
 impl Verdict {
+    /// Whether it is wrong in any case.
+    pub(crate) fn is_error(self) -> bool {
+        match self {
+            Self::Refused | Self::Rejected => true,
+            Self::Unresolved | Self::Ineffective => false,
+        }
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
             Self::Rejected => "rejected",
             Self::Unresolved => "unresolved",
+            Self::Ineffective => "ineffective",
         }
     }
 }
@@ -78,7 +89,8 @@ pub(crate) fn load(
     if loaded.places.is_empty() && loaded.findings.is_empty() {
         let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
         return Err(Unreadable::new(format!(
-            "{}: no Collector, TelemetryPipeline or Destination there (apiVersion: {})",
+            "{}: no Collector, TelemetryPipeline, Destination or SamplingPolicy there \
+             (apiVersion: {})",
             names.join(", "),
             sluice_plan::API_VERSION
         )));
@@ -131,6 +143,9 @@ impl Loaded {
             Some("TelemetryPipeline") => {
                 (Kind::TelemetryPipeline, insert(&mut observed.pipelines, name.clone(), value))
             }
+            Some("SamplingPolicy") => {
+                (Kind::SamplingPolicy, insert(&mut observed.policies, name.clone(), value))
+            }
             _ => (Kind::Destination, insert(&mut observed.destinations, name.clone(), value)),
         };
         match taken {
@@ -154,6 +169,7 @@ impl Loaded {
     fn name_namespaces(&mut self) {
         let observed = &mut self.observed;
         let named = observed.pipelines.keys().chain(observed.destinations.keys());
+        let named = named.chain(observed.policies.keys());
         let mut names: Vec<String> = named.map(|name| name.namespace.clone()).collect();
         names.push(observed.settings.system_namespace.clone());
         for name in names {
@@ -177,10 +193,13 @@ impl Loaded {
         kind: Kind,
         name: &ObjectName,
         verdict: Verdict,
-        message: &str,
+        (reason, message): (&str, &str),
     ) -> Option<Finding> {
         let document = self.places.get(&(kind, name.clone()))?;
-        Some(Finding::new(document, verdict, "", message))
+        // Where a field is to blame, the message begins with it.
+        let path = message.split(": ").next().filter(|path| path.starts_with("spec."));
+        let path = path.filter(|path| !path.contains(' ')).unwrap_or_default();
+        Some(Finding::new(document, verdict, path, &format!("{reason}: {message}")))
     }
 }
 

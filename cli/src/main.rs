@@ -3,6 +3,8 @@
 mod arguments;
 mod check;
 mod demo;
+mod explain;
+mod http;
 mod load;
 mod probe;
 mod read;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Render(arguments) => render::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Version => {
             say(concat!("sluice ", env!("CARGO_PKG_VERSION")));

@@ -1,17 +1,12 @@
 //! Asks an address until it answers well: what `helm test` runs, in an image without a shell.
 
 use crate::arguments::Probe;
+use crate::http;
 use crate::{Outcome, say};
-use anyhow::{Context, Result, bail};
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
-/// Of one attempt.
-const TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
-/// What is read of an answer, in bytes.
-const ANSWER_MAX: u64 = 64 * 1024;
 
 pub(crate) fn run(arguments: &Probe) -> Result<Outcome> {
     let Some((authority, path)) = split(&arguments.address) else {
@@ -19,7 +14,7 @@ pub(crate) fn run(arguments: &Probe) -> Result<Outcome> {
     };
     let deadline = Instant::now() + arguments.time;
     loop {
-        let answer = ask(&authority, path);
+        let answer = http::get(&authority, path);
         match &answer {
             Ok((200, _)) => {
                 say(format_args!("{} answers 200", arguments.address));
@@ -46,22 +41,6 @@ fn split(address: &str) -> Option<(String, &str)> {
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
     Some((authority, if path.is_empty() { "/" } else { path }))
-}
-
-/// The status code and the body of one GET.
-fn ask(authority: &str, path: &str) -> Result<(u16, String)> {
-    let address = authority.to_socket_addrs()?.next().context("the name has no address")?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((code.context("the answer is not HTTP")?, body.to_owned()))
 }
 
 #[cfg(test)]

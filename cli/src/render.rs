@@ -2,7 +2,7 @@
 
 use crate::arguments::{Render, RenderFormat};
 use crate::check;
-use crate::load::{Verdict, load};
+use crate::load::load;
 use crate::{Outcome, say};
 use anyhow::{Context, Error, Result};
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &Render) -> Result<Outcome> {
         children.collect::<Result<_, _>>().context("write a child as JSON")?
     };
     say(text(&objects, arguments.output)?.trim_end());
-    let bad = findings.iter().any(|finding| finding.verdict != Verdict::Unresolved);
+    let bad = findings.iter().any(|finding| finding.verdict.is_error());
     Ok(if bad { Outcome::Bad } else { Outcome::Good })
 }
 

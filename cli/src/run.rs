@@ -2,6 +2,7 @@
 
 mod books;
 mod local;
+mod policies;
 mod screen;
 mod story;
 mod summary;
@@ -56,12 +57,14 @@ async fn serve(arguments: &Run) -> Result<Outcome> {
     };
     let last = story.tell(&running);
     screen.changes(started.elapsed(), &last);
-    let time = started.elapsed();
+    let (time, tail) = (started.elapsed(), running.tail());
     let books = tokio::select! {
         books = running.stop(arguments.drain) => books,
         () = interrupted()? => bail!("interrupted a second time: what was held is lost"),
     };
-    let summary = Summary::new(time, books, demo, local.files());
+    // With what was decided at the end.
+    let policies = tail.map(|tail| tail.counts()).unwrap_or_default();
+    let summary = Summary::new(time, books, policies, demo, local.files());
     screen.end(&summary);
     Ok(if summary.problem.is_none() { Outcome::Good } else { Outcome::Bad })
 }
@@ -103,7 +106,7 @@ async fn watch(
         }
         let changes = story.tell(running);
         screen.changes(started.elapsed(), &changes);
-        screen.second(started.elapsed(), &books::rows(&running.books()));
+        screen.second(started.elapsed(), &books::rows(&running.books()), &policies::of(running));
     }
 }
 

@@ -87,6 +87,41 @@ spec:
 }
 
 #[test]
+fn rules_that_do_nothing_are_a_warning_unless_strict() {
+    let text = "
+apiVersion: sluice.dev/v1alpha1
+kind: SamplingPolicy
+metadata: {name: slow, namespace: shop}
+spec:
+  keep:
+  - {name: slow, match: {minDuration: 1s}, atLeastPercent: 100}
+  - {name: slower, match: {minDuration: 5s}, atLeastPercent: 100}
+---
+apiVersion: sluice.dev/v1alpha1
+kind: SamplingPolicy
+metadata: {name: off, namespace: shop}
+spec: {mode: Disabled, default: {keepPercent: 1}}
+---
+apiVersion: sluice.dev/v1alpha1
+kind: SamplingPolicy
+metadata: {name: elsewhere, namespace: shop}
+spec: {targetRefs: [{kind: TelemetryPipeline, name: shop}], default: {keepPercent: 1}}
+";
+    let folder = folder(&[("policies.yaml", text)]);
+    let path = folder.path().to_str().unwrap();
+    let done = sluice(&["check", path]);
+    assert_eq!(done.code, 0, "{}", done.stdout);
+    let slow = "policies.yaml:2: warning: SamplingPolicy shop/slow: RulesShadowed: Rule \"slower\" \
+                changes nothing: \"slow\" decides all that it matches.";
+    assert!(done.stdout.contains(slow), "{}", done.stdout);
+    let absent = "warning: SamplingPolicy shop/elsewhere: TargetNotFound: There is no \
+                  TelemetryPipeline \"shop/shop\"";
+    assert!(done.stdout.contains(absent), "{}", done.stdout);
+    assert!(done.stdout.ends_with("3 objects, 0 errors, 2 warnings\n"), "{}", done.stdout);
+    assert_eq!(sluice(&["check", "--strict", path]).code, 1);
+}
+
+#[test]
 fn what_cannot_be_read_has_a_code_of_its_own() {
     let folder = folder(&[("broken.yaml", "kind: [\n"), ("none/other.yaml", "kind: Pod\n")]);
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -95,7 +130,9 @@ fn what_cannot_be_read_has_a_code_of_its_own() {
     assert!(broken.stderr.contains("broken.yaml:2: "), "{}", broken.stderr);
     let other = sluice(&["check", &path("none")]);
     assert_eq!(other.code, 2);
-    assert!(other.stderr.contains("no Collector, TelemetryPipeline or Destination there"));
+    assert!(
+        other.stderr.contains("no Collector, TelemetryPipeline, Destination or SamplingPolicy")
+    );
     assert_eq!(sluice(&["check", &path("absent.yaml")]).code, 2);
     assert_eq!(sluice(&["chek"]).code, 2);
 }

@@ -1,22 +1,30 @@
 //! `Collector`: the fleet that runs on the nodes of a cluster.
 
 mod agent;
+mod gateway;
 mod image;
+mod memory;
 mod receivers;
 mod status;
 
-pub use agent::{Agent, MemoryLimiter, Resources, Storage, StorageType};
+pub use agent::{Agent, MemoryLimiter, Storage, StorageType};
+pub use gateway::{
+    Autoscaling, DisruptionBudget, Gateway, GatewayMemoryLimiter, GatewayMode, Handoff, Protected,
+    ScaleTarget, TraceRouting,
+};
 pub use image::{Image, PullPolicy};
+pub use memory::Resources;
 pub use receivers::{GrpcReceiver, HttpReceiver, OtlpReceivers, Receivers};
 pub use status::{
-    AgentCounts, CollectorStatus, ConfigVersions, Effective, Endpoints, PipelineCounts, Versions,
+    AgentCounts, CollectorStatus, ConfigVersions, Effective, Endpoints, GatewayCounts,
+    PipelineCounts, Stage, Versions,
 };
 
 use crate::duration::{self, Duration};
 use crate::quantity::{self, Size};
 use crate::rule;
 use kube::CustomResource;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// What the fleet is: ports, memory, image, rollout. Every field has a default: `spec: {}` is a
@@ -33,8 +41,8 @@ use serde::{Deserialize, Serialize};
     status = "CollectorStatus",
     derive = "PartialEq",
     doc = "A Collector is the fleet that moves telemetry: an agent on each node, configured from all \
-           TelemetryPipelines and Destinations that name it. Pipelines without `collectorRef` use the \
-           Collector called `default`.",
+           TelemetryPipelines and Destinations that name it, and gateways where whole traces are \
+           needed. Pipelines without `collectorRef` use the Collector called `default`.",
     printcolumn(
         name = "Agents",
         type_ = "string",
@@ -46,6 +54,12 @@ use serde::{Deserialize, Serialize};
         type_ = "integer",
         json_path = ".status.agents.adopted",
         description = "agents that run the wanted configuration, by their own word"
+    ),
+    printcolumn(
+        name = "Gateways",
+        type_ = "string",
+        json_path = ".status.gateways.summary",
+        description = "ready gateways of those wanted"
     ),
     printcolumn(
         name = "Ready",
@@ -77,7 +91,7 @@ pub struct CollectorSpec {
         regex(pattern = r"^([A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)?$")
     )]
     pub environment: String,
-    /// The image that agents run.
+    /// The image that agents and gateways run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
     /// Where agents take telemetry.
@@ -89,6 +103,9 @@ pub struct CollectorSpec {
     /// The pod on each node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<Agent>,
+    /// The pods that hold traces until they are whole, for SamplingPolicies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
     /// How a new version reaches the nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
@@ -166,7 +183,7 @@ impl Default for AgentRollout {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SelfMonitoring {
-    /// The agents' own metrics.
+    /// The metrics of agents and gateways about themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
 }
@@ -174,7 +191,7 @@ pub struct SelfMonitoring {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Metrics {
-    /// Port of `/metrics`, `/healthz` and `/readyz` on each agent.
+    /// Port of `/metrics`, `/healthz` and `/readyz` on each agent and gateway.
     #[schemars(range(min = 1024, max = 65535))]
     pub port: i32,
 }
@@ -210,6 +227,10 @@ impl CollectorSpec {
         self.agent.clone().unwrap_or_default()
     }
 
+    pub fn gateway(&self) -> Gateway {
+        self.gateway.clone().unwrap_or_default()
+    }
+
     pub fn agent_rollout(&self) -> AgentRollout {
         self.rollout.as_ref().and_then(|rollout| rollout.agent.clone()).unwrap_or_default()
     }
@@ -219,6 +240,9 @@ impl CollectorSpec {
         own.and_then(|own| own.metrics.clone()).unwrap_or_default()
     }
 }
+
+/// Where gateways take traces from agents.
+pub const GATEWAY_PORT: u16 = 4319;
 
 /// Ports differ, whether they are written or left to their defaults.
 fn rules() -> serde_json::Value {
@@ -234,6 +258,10 @@ fn rules() -> serde_json::Value {
             &format!("{metrics} != {grpc} && {metrics} != {http}"),
             "selfMonitoring.metrics.port must differ from the ports of receivers.otlp",
         ),
+        (
+            &format!("{metrics} != {GATEWAY_PORT}"),
+            &format!("selfMonitoring.metrics.port must differ from {GATEWAY_PORT}, the gateways'"),
+        ),
     ])
 }
 
@@ -243,4 +271,8 @@ fn port_or(path: &str, default: i32) -> String {
     let present: Vec<_> =
         dots.filter_map(|end| path.get(..end)).map(|prefix| format!("has({prefix})")).collect();
     format!("({} ? {path} : {default})", present.join(" && "))
+}
+
+fn preserve_unknown(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }

@@ -93,7 +93,7 @@ pub struct TelemetryPipelineSpec {
     pub enrich: Option<Enrich>,
     /// Traces; absent: not collected.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub traces: Option<SignalSpec>,
+    pub traces: Option<TracesSpec>,
     /// Metrics; absent: not collected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<SignalSpec>,
@@ -103,6 +103,25 @@ pub struct TelemetryPipelineSpec {
     /// What happens to data between its arrival and the destination's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TracesSpec {
+    #[serde(flatten)]
+    pub signal: SignalSpec,
+    /// How the sampling context of spans is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<TraceContext>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TraceContext {
+    /// Whether spans without `ot=th` in their trace state count as unsampled, so that each stands
+    /// for itself alone. With false it is unknown how many they stand for, and estimates say so
+    /// (condition EstimatesUnbiased of the SamplingPolicy).
+    pub assume_unsampled: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -166,6 +185,12 @@ pub enum EnrichKubernetes {
     Full,
 }
 
+impl Default for TraceContext {
+    fn default() -> Self {
+        Self { assume_unsampled: true }
+    }
+}
+
 impl TelemetryPipelineSpec {
     /// Name of the fleet that runs this pipeline.
     pub fn collector(&self) -> &str {
@@ -185,7 +210,12 @@ impl TelemetryPipelineSpec {
     }
 
     pub fn traces(&self) -> &[DestinationRef] {
-        destinations(self.traces.as_ref())
+        destinations(self.traces.as_ref().map(|traces| &traces.signal))
+    }
+
+    pub fn trace_context(&self) -> TraceContext {
+        let traces = self.traces.as_ref();
+        traces.and_then(|traces| traces.context.clone()).unwrap_or_default()
     }
 
     pub fn metrics(&self) -> &[DestinationRef] {

@@ -155,11 +155,20 @@ impl Quantity {
 
     /// As whole bytes, rounded down; `None` for what is no number of bytes.
     pub fn size(&self) -> Option<Size> {
-        let (number, numerator, denominator) = match self.0.strip_suffix('m') {
-            Some(number) => (number, 1, 1_000_000),
+        u64::try_from(self.millionths()? / 1_000_000).ok().map(Size::from_bytes)
+    }
+
+    /// As whole thousandths, rounded down; `None` for what is no number.
+    pub fn millis(&self) -> Option<u64> {
+        u64::try_from(self.millionths()? / 1000).ok()
+    }
+
+    fn millionths(&self) -> Option<u128> {
+        let (number, unit) = match self.0.strip_suffix('m') {
+            Some(number) => (number, 1),
             None => {
                 let (number, unit) = split_unit(&self.0);
-                (number, u128::from(unit), 1000)
+                (number, u128::from(unit) * 1000)
             }
         };
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -167,8 +176,7 @@ impl Quantity {
         if fraction.len() > 3 {
             return None;
         }
-        let bytes = thousandths.checked_mul(numerator)? / denominator;
-        u64::try_from(bytes).ok().map(Size::from_bytes)
+        thousandths.checked_mul(unit)
     }
 }
 
@@ -247,5 +255,14 @@ mod tests {
         assert_eq!(bytes(671_088_640.into()), Some(640 << 20));
         assert_eq!(bytes("1000m".into()), Some(1));
         assert_eq!(bytes("much".into()), None);
+    }
+
+    #[test]
+    fn cores_are_counted_in_thousandths() {
+        let millis = |text| Quantity::new(text).millis();
+        assert_eq!(millis("500m"), Some(500));
+        assert_eq!(millis("2"), Some(2000));
+        assert_eq!(millis("1.5"), Some(1500));
+        assert_eq!(millis("much"), None);
     }
 }

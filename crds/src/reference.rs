@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Names of Kubernetes objects (RFC 1123 subdomains).
 pub(crate) const NAME_PATTERN: &str =
     "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-/// Names of namespaces (RFC 1123 labels).
+/// Names of namespaces and of rules (RFC 1123 labels).
 pub(crate) const LABEL_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 pub(crate) const KEY_PATTERN: &str = "^[-._a-zA-Z0-9]+$";
 

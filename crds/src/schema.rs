@@ -1,7 +1,7 @@
 //! From what the derive macros emit to what the API server should be given: no `nullable`, no
 //! formats of other languages, defaults and bounds told in the descriptions.
 
-use crate::{Collector, Destination, TelemetryPipeline, rule};
+use crate::{Collector, Destination, SamplingPolicy, TelemetryPipeline, rule};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
@@ -30,7 +30,7 @@ pub fn schema_of(crd: &CustomResourceDefinition) -> Value {
 
 /// The definitions with descriptions as they stand in the code.
 pub(crate) fn tidy_crds() -> Vec<Value> {
-    [Collector::crd(), TelemetryPipeline::crd(), Destination::crd()]
+    [Collector::crd(), TelemetryPipeline::crd(), Destination::crd(), SamplingPolicy::crd()]
         .iter()
         .map(|derived| {
             #[expect(clippy::expect_used, reason = "plain data")]

@@ -20,7 +20,8 @@ fn every_reason_belongs_to_a_condition_and_every_condition_is_listed_once() {
 #[test]
 fn a_condition_that_is_absent_when_untrue_has_only_true_reasons() {
     for entry in CATALOGUE {
-        if entry.polarity == Polarity::AbnormalTrueElseAbsent {
+        let absent = [Polarity::AbnormalTrueElseAbsent, Polarity::NeutralElseAbsent];
+        if absent.contains(&entry.polarity) {
             assert!(entry.reasons.iter().all(|(status, _)| *status == Status::True));
         }
     }
@@ -32,6 +33,7 @@ fn what_is_wrong_comes_with_a_remedy() {
         for (status, reasons) in entry.reasons {
             let bad = match entry.polarity {
                 Polarity::NormalTrue => *status != Status::True,
+                Polarity::NeutralElseAbsent => false,
                 Polarity::AbnormalTrue | Polarity::AbnormalTrueElseAbsent => {
                     *status == Status::True
                 }

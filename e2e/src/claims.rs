@@ -11,6 +11,7 @@ mod isolation;
 mod lifecycle;
 mod rbac;
 mod repair;
+mod sampling;
 mod signals;
 mod verdicts;
 
@@ -44,6 +45,7 @@ pub(crate) const ALL: &[(&str, Claim)] = claims![
     gitops::the_same_manifests_applied_20_times_change_nothing,
     repair::a_child_edited_or_deleted_by_hand_is_repaired,
     verdicts::sixty_bad_objects_get_the_same_verdict_from_check_and_the_api_server,
+    sampling::traces_are_sampled_whole_by_the_gateways,
     canary::a_secret_s_value_appears_nowhere,
     bad_input::malformed_otlp_gets_the_specified_code,
     // What all claims above used.

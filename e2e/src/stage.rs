@@ -88,7 +88,13 @@ pub(crate) fn play(arguments: &Arguments, name: &str, claim: Claim) -> Result<()
     }
     kubectl(&["delete", "namespace", "-l", &stage.label(), "--wait=false"])?;
     // Where a claim ends without Sluice, the kinds are gone.
-    let _ = kubectl(&["-n", SYSTEM, "delete", "telemetrypipelines,destinations", "--all"]);
+    let _ = kubectl(&[
+        "-n",
+        SYSTEM,
+        "delete",
+        "telemetrypipelines,destinations,samplingpolicies",
+        "--all",
+    ]);
     verdict
 }
 

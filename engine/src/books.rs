@@ -18,6 +18,8 @@ pub enum Refused {
     ShuttingDown,
     /// The body did not arrive in time.
     TimedOut,
+    /// Not by an agent or gateway of the fleet.
+    Unauthorized,
 }
 
 impl Refused {
@@ -30,12 +32,13 @@ impl Refused {
             Self::QueueFull => "queue_full",
             Self::ShuttingDown => "shutting_down",
             Self::TimedOut => "timed_out",
+            Self::Unauthorized => "unauthorized",
         }
     }
 }
 
 /// Why an accepted item was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dropped {
     /// No pipeline wanted it.
     NoPipeline,
@@ -49,6 +52,12 @@ pub enum Dropped {
     Rejected,
     /// Still held when the shutdown's deadline passed.
     Shutdown,
+    /// The buffer of open traces was full, and `onBufferFull` is `DropNew`.
+    BufferFull,
+    /// A span whose trace id is empty or zero: no policy can be about its trace.
+    NoTraceId,
+    /// Held spans could not be read back.
+    Unreadable,
 }
 
 impl Dropped {
@@ -60,20 +69,35 @@ impl Dropped {
             Self::RetriesExhausted => "retries_exhausted",
             Self::Rejected => "rejected",
             Self::Shutdown => "shutdown",
+            Self::BufferFull => "buffer_full",
+            Self::NoTraceId => "no_trace_id",
+            Self::Unreadable => "unreadable",
         }
     }
 }
 
 /// Which rule took an item out of a sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SampledOut {
     MemoryLimiter,
+    /// By a floor or the default of a policy.
+    Policy,
+    /// By a policy's limit.
+    Limit,
+    /// It came after its trace was sampled out.
+    Late,
+    /// By the head of a policy, before it was held.
+    Head,
 }
 
 impl SampledOut {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MemoryLimiter => "memory_limiter",
+            Self::Policy => "policy",
+            Self::Limit => "limit",
+            Self::Late => "late",
+            Self::Head => "head",
         }
     }
 }
@@ -86,7 +110,7 @@ pub struct ReceiverBook {
     pub refused: BTreeMap<Refused, u64>,
 }
 
-/// `accepted × fan-out = sampled_out + dropped + queued`.
+/// `accepted × fan-out = sampled_out + dropped + held + queued`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PipelineBook {
     pub accepted: u64,
@@ -96,6 +120,8 @@ pub struct PipelineBook {
     pub copies: u64,
     pub sampled_out: BTreeMap<SampledOut, u64>,
     pub dropped: BTreeMap<Dropped, u64>,
+    /// Copies of the spans of traces that are not decided yet.
+    pub held: u64,
     pub queued: u64,
 }
 
@@ -171,7 +197,7 @@ impl Books {
             )?;
         }
         for ((pipeline, signal), book) in &self.pipelines {
-            let right = total(&book.sampled_out) + total(&book.dropped) + book.queued;
+            let right = total(&book.sampled_out) + total(&book.dropped) + book.held + book.queued;
             let name = || format!("pipeline {pipeline} {}", signal.as_str());
             equal(name, book.copies, right)?;
             let name = || format!("queues of pipeline {pipeline} {}", signal.as_str());

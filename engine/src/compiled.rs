@@ -33,6 +33,16 @@ pub struct Target {
 pub struct Outlet {
     pub bounds: Bounds,
     pub destination: Destination,
+    pub content: Content,
+}
+
+/// What a queue holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Export requests.
+    Otlp,
+    /// Forwards ([`sluice_wire::forward`]), for a gateway.
+    Forward,
 }
 
 impl Compiled {
@@ -73,6 +83,7 @@ impl Compiled {
                     let outlet = Outlet {
                         bounds: Bounds::new(&self.config.batch, &pipeline.delivery),
                         destination: self.config.destinations[destination].clone(),
+                        content: Content::Otlp,
                     };
                     outlets.insert(key, outlet);
                 }

@@ -2,6 +2,11 @@
 //!
 //! The planner writes it, collectors read it. Durations are in milliseconds, sizes in bytes.
 
+pub mod gateway;
+pub mod sampling;
+
+use gateway::Gateway;
+use sampling::Sampling;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +28,10 @@ pub struct Config {
     pub destinations: BTreeMap<String, Destination>,
     /// By `namespace/name`.
     pub pipelines: BTreeMap<String, Pipeline>,
+    #[serde(default, skip_serializing_if = "Sampling::is_empty")]
+    pub sampling: Sampling,
+    #[serde(default, skip_serializing_if = "Gateway::is_absent")]
+    pub gateway: Gateway,
 }
 
 /// Stamped on every resource of every pipeline that enriches.

@@ -65,6 +65,23 @@ pub fn edit(cluster: &Cluster, enrich: &Enrich, sender: &Sender) -> Option<Resou
     })
 }
 
+/// Whether what a sender says under this key counts for nothing.
+pub fn is_reserved(key: &[u8]) -> bool {
+    PROVEN_ONLY.iter().any(|own| own.as_bytes() == key)
+        || WorkloadKind::ALL.iter().any(|kind| kind.attribute().as_bytes() == key)
+        || PROVEN_PREFIXES.iter().any(|prefix| key.starts_with(prefix.as_bytes()))
+}
+
+/// What is stamped on every resource of a sender under this key, whatever the pipeline.
+pub fn proven(cluster: &Cluster, sender: &Sender, key: &str) -> Option<String> {
+    let mut set = Vec::new();
+    stamp_cluster(cluster, &mut set);
+    if let Sender::Pod(pod) = sender {
+        stamp_pod_itself(pod, &mut set);
+    }
+    set.into_iter().find(|(own, _)| own == key).map(|(_, value)| value.to_owned())
+}
+
 fn stamp_cluster<'a>(cluster: &'a Cluster, set: &mut Vec<(String, &'a str)>) {
     let known = [
         ("k8s.cluster.name", &cluster.name),
@@ -79,6 +96,17 @@ fn stamp_cluster<'a>(cluster: &'a Cluster, set: &mut Vec<(String, &'a str)>) {
 }
 
 fn stamp_pod<'a>(pod: &'a Pod, enrich: &'a Enrich, set: &mut Vec<(String, &'a str)>) {
+    stamp_pod_itself(pod, set);
+    if enrich.kubernetes == EnrichKubernetes::Full {
+        for key in &enrich.pod_labels {
+            if let Some(value) = pod.labels.get(key) {
+                set.push((pod_label(key), value));
+            }
+        }
+    }
+}
+
+fn stamp_pod_itself<'a>(pod: &'a Pod, set: &mut Vec<(String, &'a str)>) {
     set.push(("k8s.namespace.name".to_owned(), &pod.namespace));
     set.push(("k8s.pod.name".to_owned(), &pod.name));
     set.push(("k8s.pod.uid".to_owned(), &pod.uid));
@@ -88,13 +116,6 @@ fn stamp_pod<'a>(pod: &'a Pod, enrich: &'a Enrich, set: &mut Vec<(String, &'a st
     }
     if let [only] = pod.containers.as_slice() {
         set.push(("k8s.container.name".to_owned(), only));
-    }
-    if enrich.kubernetes == EnrichKubernetes::Full {
-        for key in &enrich.pod_labels {
-            if let Some(value) = pod.labels.get(key) {
-                set.push((pod_label(key), value));
-            }
-        }
     }
 }
 

@@ -4,9 +4,11 @@
 
 use crate::compiled::{Compiled, Route};
 use crate::sender::{Sender, Source};
+use crate::tail::{Now, Request, Sorter, Tail, Taken};
 use bytes::Bytes;
+use sluice_wire::sampling::Threshold;
 use sluice_wire::{Block, Signal, Survey, thin_traces, write_block};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Claimed namespaces that one lane remembers the routes of.
@@ -19,6 +21,8 @@ pub struct Lane {
     /// Of the config that the routes were made for.
     generation: u64,
     routes: HashMap<(Signal, Option<String>), Arc<Route>>,
+    sorter: Sorter,
+    sender_bytes: Option<Bytes>,
 }
 
 /// What one pipeline gets of a request.
@@ -43,7 +47,20 @@ pub struct Parts {
 
 impl Lane {
     pub fn new(sender: Sender, source: Source) -> Self {
-        Self { sender, source, generation: 0, routes: HashMap::new() }
+        Self {
+            sender,
+            source,
+            generation: 0,
+            routes: HashMap::new(),
+            sorter: Sorter::default(),
+            sender_bytes: None,
+        }
+    }
+
+    /// [`Sender::to_bytes`] of its sender.
+    pub fn sender_bytes(&mut self) -> Bytes {
+        let bytes = self.sender_bytes.get_or_insert_with(|| Bytes::from(self.sender.to_bytes()));
+        bytes.clone()
     }
 
     pub fn source(&self) -> &Source {
@@ -59,10 +76,7 @@ impl Lane {
         (body, survey): (&Bytes, &Survey),
         threshold: Option<u64>,
     ) -> Parts {
-        if self.generation != generation {
-            self.generation = generation;
-            self.routes.clear();
-        }
+        self.renew(generation);
         let mut parts = match self.sender {
             Sender::Claimed => self.per_block(compiled, signal, body, survey),
             Sender::Pod(_) | Sender::Unknown => self.whole(compiled, signal, body, survey),
@@ -71,6 +85,48 @@ impl Lane {
             parts.parts.iter_mut().for_each(|part| thin(part, threshold));
         }
         parts
+    }
+
+    /// Numbers of the pipelines that a request for traces goes to.
+    pub fn pipelines(
+        &mut self,
+        compiled: &Compiled,
+        generation: u64,
+        body: &Bytes,
+        survey: &Survey,
+    ) -> BTreeSet<usize> {
+        self.renew(generation);
+        let is_claimed = self.sender == Sender::Claimed;
+        let blocks = survey.blocks.iter().take(if is_claimed { usize::MAX } else { 1 });
+        let mut pipelines = BTreeSet::new();
+        for block in blocks {
+            let claimed = is_claimed.then(|| block.attribute(body, "k8s.namespace.name")).flatten();
+            let route = self.route(compiled, Signal::Traces, claimed);
+            pipelines.extend(route.targets.iter().map(|target| target.pipeline));
+        }
+        pipelines
+    }
+
+    fn renew(&mut self, generation: u64) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.routes.clear();
+        }
+    }
+
+    /// Has the traces of a surveyed request held until they are decided. Traces that are not open
+    /// yet are taken only where they reach `admitted`.
+    pub fn offer(
+        &mut self,
+        tail: &Tail,
+        compiled: &Compiled,
+        generation: u64,
+        (body, admitted): (&[u8], Threshold),
+        now: Now,
+    ) -> Taken {
+        let Self { sender, source, sorter, .. } = self;
+        let request = Request { compiled, generation, sender, source, body, admitted };
+        tail.offer(sorter, &request, now)
     }
 
     /// Every block has the same sender, hence the same route.

@@ -5,11 +5,15 @@ pub mod compiled;
 pub mod config;
 pub mod enrich;
 pub mod failure;
+pub mod forward;
 pub mod lane;
 pub mod limiter;
+pub mod matching;
 pub mod queue;
+pub mod ring;
 pub mod selector;
 pub mod sender;
+pub mod tail;
 pub mod tick;
 
 pub use sluice_wire::Signal;

@@ -154,6 +154,18 @@ impl<A> Queue<A> {
         true
     }
 
+    /// False when a queue that blocks is full.
+    pub fn has_room(&self) -> bool {
+        self.bounds.on_full != OnFull::Block || self.bytes < self.bounds.bytes_max
+    }
+
+    /// Makes room where there may be none: for what cannot be refused any more.
+    pub fn reserve_anyway(&mut self, cost: u64) {
+        if self.bounds.on_full == OnFull::Block {
+            self.bytes += cost;
+        }
+    }
+
     /// Gives back what [`Queue::reserve`] took.
     pub fn cancel(&mut self, cost: u64) {
         if self.bounds.on_full == OnFull::Block {
@@ -230,6 +242,18 @@ impl<A> Queue<A> {
     /// Nothing more will come: what is held leaves without waiting for more.
     pub fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// Takes out all that is not under way, for another queue: it was never in this one.
+    pub fn take_all(&mut self) -> Vec<Chunk<A>> {
+        let waiting = self.waiting.drain(..).map(|(_, chunk)| chunk);
+        let retrying = self.retrying.drain(..).flat_map(|batch| batch.chunks);
+        let taken: Vec<Chunk<A>> = retrying.chain(waiting).collect();
+        self.bytes -= taken.iter().map(Chunk::cost).sum::<u64>();
+        self.book.queued -= taken.iter().map(|chunk| chunk.items).sum::<u64>();
+        self.waiting_items = 0;
+        self.waiting_bytes = 0;
+        taken
     }
 
     /// Gives up what has not left. The acks of it are returned, since it was not delivered.

@@ -1,18 +1,24 @@
 //! Makes the API server hold what the plan says: server-side apply in the plan's order, then
 //! deletes what the plan no longer names. Writes nothing that already stands as it should.
 
+use crate::FIELD_MANAGER;
 use crate::calls::{self, CallError};
 use crate::metrics::Metrics;
 use crate::observe::{ChildKey, ChildKind, Existing};
 use crate::settings::Settings;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, ResourceExt};
+use serde_json::json;
 use sha2::{Digest, Sha256};
-use sluice_plan::{Event, Plan, Refusal, RefusalCause};
+use sluice_plan::{DeletionCost, Event, Plan, Refusal, RefusalCause};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
+
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost>
+pub(crate) const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// A plan that the API server has taken. Only [`Applier::apply`] makes one, so that no status and
 /// no configuration runs ahead of it.
@@ -60,12 +66,19 @@ pub enum ApplyError {
         key: ChildKey,
         source: CallError,
     },
+    /// A gateway that is to end first.
+    Mark {
+        pod: String,
+        source: CallError,
+    },
 }
 
 impl ApplyError {
     /// `None`: it may succeed when it is tried again.
     fn refusal(&self) -> Option<Refusal> {
-        let (Self::Apply { source, .. } | Self::Prune { source, .. }) = self else {
+        let (Self::Apply { source, .. } | Self::Prune { source, .. } | Self::Mark { source, .. }) =
+            self
+        else {
             return None;
         };
         let message = self.to_string();
@@ -84,6 +97,7 @@ impl ApplyError {
             Self::UnknownKind { .. } => "unknown_kind",
             Self::Apply { .. } => "apply",
             Self::Prune { .. } => "prune",
+            Self::Mark { .. } => "mark",
         }
     }
 }
@@ -94,6 +108,7 @@ impl fmt::Display for ApplyError {
             Self::UnknownKind { kind } => write!(f, "a {kind} is nothing that a Collector owns"),
             Self::Apply { key, source } => write!(f, "cannot apply {key}: {source}"),
             Self::Prune { key, source } => write!(f, "cannot delete {key}: {source}"),
+            Self::Mark { pod, source } => write!(f, "cannot mark Pod {pod}: {source}"),
         }
     }
 }
@@ -102,7 +117,9 @@ impl std::error::Error for ApplyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::UnknownKind { .. } => None,
-            Self::Apply { source, .. } | Self::Prune { source, .. } => Some(source),
+            Self::Apply { source, .. } | Self::Prune { source, .. } | Self::Mark { source, .. } => {
+                Some(source)
+            }
         }
     }
 }
@@ -161,6 +178,12 @@ impl Applier {
         let mut failures: BTreeMap<String, ApplyError> = BTreeMap::new();
         let mut repairs = Vec::new();
         let mut wanted = BTreeSet::new();
+        for cost in &plan.deletion_costs {
+            if let Err(source) = self.set_deletion_cost(cost).await {
+                let error = ApplyError::Mark { pod: cost.pod.clone(), source };
+                failures.insert(cost.fleet.clone(), error);
+            }
+        }
         for child in &plan.children {
             let key = match key(&child.object) {
                 Ok(key) => key,
@@ -198,6 +221,21 @@ impl Applier {
             }
         }
         Applied { plan, failures, repairs }
+    }
+
+    /// Says which pods a Deployment ends first. A pod that is gone needs no mark.
+    async fn set_deletion_cost(&self, cost: &DeletionCost) -> Result<(), CallError> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let patch = Patch::Merge(json!({
+            "metadata": {"annotations": {DELETION_COST: cost.cost.to_string()}},
+        }));
+        let parameters =
+            PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
+        let call = pods.patch_metadata(&cost.pod, &parameters, &patch);
+        match calls::within(self.timeout, call).await {
+            Err(error) if error.code() != 404 => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Applies one object unless it stands exactly as this replica last left it.
@@ -282,6 +320,8 @@ fn resource(kind: ChildKind) -> ApiResource {
         ChildKind::ConfigMap => ("", "configmaps"),
         ChildKind::Service => ("", "services"),
         ChildKind::DaemonSet => ("apps", "daemonsets"),
+        ChildKind::Deployment => ("apps", "deployments"),
+        ChildKind::PodDisruptionBudget => ("policy", "poddisruptionbudgets"),
     };
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind.as_str()), plural)
 }

@@ -4,14 +4,15 @@ use crate::stores::MANAGED_BY;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kube::core::DynamicObject;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use serde_json::json;
+use sluice_plan::GATEWAY_SERVER_NAME as SERVER_NAME;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -112,6 +113,25 @@ impl Authority {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         CertifiedKey::from_der(vec![certificate.der().clone()], key, provider)
             .map_err(AuthorityError::Use)
+    }
+
+    /// A certificate for whoever holds the key of a signing request, as a gateway's; both in PEM.
+    /// The request says nothing but the key: names and uses are ours.
+    ///
+    /// # Errors
+    /// When it is no request.
+    pub fn sign(&self, request: &str, now: Timestamp) -> Result<String, AuthorityError> {
+        let request =
+            CertificateSigningRequestParams::from_pem(request).map_err(AuthorityError::Parse)?;
+        let names = [SERVER_NAME.to_owned()];
+        let mut params = CertificateParams::new(names).map_err(AuthorityError::Sign)?;
+        params.distinguished_name = common_name(SERVER_NAME);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        validity(&mut params, now, SERVING_DAYS);
+        let signed = params.signed_by(&request.public_key, &self.issuer);
+        signed.map(|certificate| certificate.pem()).map_err(AuthorityError::Sign)
     }
 
     /// The ConfigMap through which collectors learn whom to trust.

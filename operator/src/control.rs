@@ -35,7 +35,20 @@ pub struct Wanted {
     pub hash: String,
     /// gzip of the config's bytes.
     pub config: Arc<[u8]>,
+    /// `None`: traces go to no gateways, or none was ever ready.
+    pub ring: Option<WantedRing>,
 }
+
+/// Who owns which traces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedRing {
+    pub epoch: u64,
+    /// gzip of its JSON.
+    pub ring: Arc<[u8]>,
+}
+
+/// Makes a certificate chain, in PEM, of a gateway's signing request, in PEM.
+pub type Signer = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
 
 /// By the name of the Collector.
 pub type Assignments = Arc<BTreeMap<String, Wanted>>;
@@ -47,6 +60,7 @@ pub struct Desk {
     pub assignments: watch::Receiver<Assignments>,
     pub reports: Arc<Reports>,
     pub reviewer: Reviewer,
+    pub signer: Signer,
     pub metrics: Metrics,
 }
 

@@ -1,5 +1,7 @@
 //! From the stores to one [`Observed`]: copies and sums, no decision.
 
+mod gateways;
+
 use crate::control::Reports;
 use crate::published::Published;
 use crate::settings::Settings;
@@ -43,6 +45,8 @@ pub enum ChildKind {
     ConfigMap,
     Service,
     DaemonSet,
+    Deployment,
+    PodDisruptionBudget,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,13 +58,21 @@ pub struct ExistingChild {
 }
 
 impl ChildKind {
-    pub const ALL: [Self; 3] = [Self::ConfigMap, Self::Service, Self::DaemonSet];
+    pub const ALL: [Self; 5] = [
+        Self::ConfigMap,
+        Self::Service,
+        Self::DaemonSet,
+        Self::Deployment,
+        Self::PodDisruptionBudget,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
             Self::DaemonSet => "DaemonSet",
+            Self::Deployment => "Deployment",
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
         }
     }
 }
@@ -77,6 +89,7 @@ pub(crate) fn observe(
     let collectors = readable(&stores.collectors, Kind::Collector, &mut unreadable);
     let pipelines = readable(&stores.pipelines, Kind::TelemetryPipeline, &mut unreadable);
     let destinations = readable(&stores.destinations, Kind::Destination, &mut unreadable);
+    let policies = readable(&stores.policies, Kind::SamplingPolicy, &mut unreadable);
     let broken = unreadable.iter().filter(|(kind, _)| *kind == Kind::Collector);
     let unreadable_fleets: BTreeSet<_> = broken.map(|(_, name)| name.name.clone()).collect();
     let namespaces = stores.namespaces.state();
@@ -87,7 +100,11 @@ pub(crate) fn observe(
     let pods = pod_names(stores);
     let is_object = |key: &str| {
         let name = key.split_once('/').map(|(namespace, name)| ObjectName::new(namespace, name));
-        name.is_some_and(|n| pipelines.contains_key(&n) || destinations.contains_key(&n))
+        name.is_some_and(|name| {
+            pipelines.contains_key(&name)
+                || destinations.contains_key(&name)
+                || policies.contains_key(&name)
+        })
     };
     for (name, fleet) in &mut fleets {
         fleet.report = reports.report(name, now, &pods, is_object);
@@ -100,6 +117,7 @@ pub(crate) fn observe(
             collectors: collectors.into_iter().map(|(name, c)| (name.name, c)).collect(),
             pipelines,
             destinations,
+            policies,
             unreadable,
             namespaces: namespaces.iter().map(|n| (n.name_any(), n.labels().clone())).collect(),
             fleets,
@@ -169,12 +187,22 @@ fn gather(stores: &Stores, fleets: &mut BTreeMap<String, Fleet>) {
             fleet.config_maps.insert(map.name_any(), map.clone());
         }
     }
+    for guard in stores.deployments.state() {
+        if let Ok(set) = &guard.0
+            && let Some(fleet) = fleets.get_mut(fleet_of(set))
+        {
+            fleet.deployment = Some(gateways::deployment_state(set));
+        }
+    }
     for guard in stores.pods.state() {
         if let Ok(pod) = &guard.0
             && let Some(fleet) = fleets.get_mut(fleet_of(pod))
-            && let Some(unready) = unready(pod)
         {
-            fleet.unready_pods.insert(pod.name_any(), unready);
+            if gateways::is_gateway(pod) {
+                fleet.gateways.extend(gateways::pod(pod));
+            } else if let Some(unready) = unready(pod) {
+                fleet.unready_pods.insert(pod.name_any(), unready);
+            }
         }
     }
 }
@@ -252,6 +280,12 @@ fn existing(stores: &Stores) -> BTreeMap<ChildKey, ExistingChild> {
     }
     for set in stores.daemon_sets.state() {
         children.extend([existing_child(ChildKind::DaemonSet, &*set)]);
+    }
+    for set in stores.deployments.state() {
+        children.extend([existing_child(ChildKind::Deployment, &*set)]);
+    }
+    for budget in stores.disruption_budgets.state() {
+        children.extend([existing_child(ChildKind::PodDisruptionBudget, &*budget)]);
     }
     children
 }

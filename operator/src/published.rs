@@ -23,6 +23,7 @@ impl Published {
         for old in history {
             fleet.configs.insert(old.hash.clone(), Arc::clone(&old.config));
         }
+        fleet.gateway_memory = history.last().and_then(|newest| newest.gateways.clone());
         fleet.last_good = history.last().map(|newest| Arc::clone(&newest.config));
         fleet.refusal = self.refusals.get(name).cloned();
     }

@@ -32,13 +32,14 @@ pub struct News {
 
 /// Hands over what `applied` says of users' objects.
 pub fn report(applied: &Applied, outbox: &watch::Sender<Arc<News>>) {
-    let Plan { statuses, events, fleets: _, children: _, untouched: _ } = applied.plan();
+    let Plan { statuses, events, fleets: _, children: _, deletion_costs: _, untouched: _ } =
+        applied.plan();
     // A Collector whose children were not taken is not what a status says that is content.
     let told = |write: &&StatusWrite| match &write.status {
         Status::Collector(_) => {
             !applied.failures().contains_key(&write.name.name) || !write.status.is_ready()
         }
-        Status::TelemetryPipeline(_) | Status::Destination(_) => true,
+        Status::TelemetryPipeline(_) | Status::Destination(_) | Status::SamplingPolicy(_) => true,
     };
     let mut statuses: Vec<StatusWrite> = statuses.iter().filter(told).cloned().collect();
     statuses.sort_by_key(|write| !write.urgent);
@@ -79,6 +80,7 @@ pub fn versions(stores: Arc<Stores>) -> Versions {
         Kind::Collector => version(&stores.collectors, name),
         Kind::TelemetryPipeline => version(&stores.pipelines, name),
         Kind::Destination => version(&stores.destinations, name),
+        Kind::SamplingPolicy => version(&stores.policies, name),
     })
 }
 
@@ -195,6 +197,7 @@ impl Reporter {
             Kind::Collector => "collectors",
             Kind::TelemetryPipeline => "telemetrypipelines",
             Kind::Destination => "destinations",
+            Kind::SamplingPolicy => "samplingpolicies",
         };
         let gvk = GroupVersionKind::gvk(sluice_crds::GROUP, sluice_crds::VERSION, kind.as_str());
         let resource = ApiResource::from_gvk_with_plural(&gvk, plural);

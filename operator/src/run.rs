@@ -3,7 +3,7 @@
 
 use crate::apply::Applier;
 use crate::authority::{Authority, ServingCertificate};
-use crate::control::{self, Assignments, Desk, Reports};
+use crate::control::{self, Assignments, Desk, Reports, Signer};
 use crate::custody;
 use crate::events::Events;
 use crate::health::{self, Health};
@@ -204,6 +204,7 @@ impl Operator {
             assignments,
             reports,
             reviewer: control::reviewer(self.client.clone(), &self.settings),
+            signer: signer(authority.clone()),
             metrics: self.metrics.clone(),
         };
         servers.spawn(async move {
@@ -251,6 +252,12 @@ impl Operator {
         // The reporter ends when the spine has dropped its outbox.
         tokio::join!(spine.run(stopping), reporter.run(inbox));
     }
+}
+
+fn signer(authority: Authority) -> Signer {
+    Arc::new(move |request| {
+        authority.sign(request, Timestamp::now()).map_err(|error| error.to_string())
+    })
 }
 
 async fn renew(

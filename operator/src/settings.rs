@@ -48,6 +48,10 @@ pub struct Settings {
     #[arg(long, env = "SLUICE_AGENT_SERVICE_ACCOUNT", default_value = "sluice-agent")]
     pub agent_service_account: String,
 
+    /// ServiceAccount of the gateways.
+    #[arg(long, env = "SLUICE_GATEWAY_SERVICE_ACCOUNT", default_value = "sluice-gateway")]
+    pub gateway_service_account: String,
+
     /// PriorityClass of the agents; empty: the cluster's default.
     #[arg(long, env = "SLUICE_PRIORITY_CLASS", default_value = "sluice-agent")]
     pub priority_class: String,

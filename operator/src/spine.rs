@@ -4,7 +4,7 @@
 use crate::apply::{Applied, Applier};
 use crate::authority;
 use crate::backoff::Backoff;
-use crate::control::{Assignments, Reports, Wanted};
+use crate::control::{Assignments, Reports, Wanted, WantedRing};
 use crate::metrics::Metrics;
 use crate::observe::{self, ChildKey, ChildKind, Existing, Seen};
 use crate::published::Published;
@@ -142,8 +142,16 @@ fn assignments(
 ) -> BTreeMap<String, Wanted> {
     let wanted = fleets.iter().map(|(name, config)| {
         let old = known.get(name).filter(|old| old.hash == config.hash);
-        let new = || Wanted { hash: config.hash.clone(), config: pack(&config.bytes) };
-        (name.clone(), old.cloned().unwrap_or_else(new))
+        let packed = old.map_or_else(|| pack(&config.bytes), |old| Arc::clone(&old.config));
+        let ring = config.gateways.as_ref().and_then(|memory| memory.ring.as_ref());
+        let ring = ring.map(|ring| {
+            let known = known.get(name).and_then(|old| old.ring.as_ref());
+            known.filter(|known| known.epoch == ring.epoch()).cloned().unwrap_or_else(|| {
+                let bytes = serde_json::to_vec(ring).unwrap_or_default();
+                WantedRing { epoch: ring.epoch(), ring: pack(&bytes) }
+            })
+        });
+        (name.clone(), Wanted { hash: config.hash.clone(), config: packed, ring })
     });
     wanted.collect()
 }

@@ -4,15 +4,16 @@
 use crate::health::Health;
 use backon::ExponentialBuilder;
 use futures::StreamExt;
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, ExponentialBackoff, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use sluice_crds::{Collector, Destination, TelemetryPipeline};
+use sluice_crds::{Collector, Destination, SamplingPolicy, TelemetryPipeline};
 use sluice_plan::FLEET_LABEL;
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -33,8 +34,11 @@ pub struct Stores {
     pub collectors: Store<DeserializeGuard<Collector>>,
     pub pipelines: Store<DeserializeGuard<TelemetryPipeline>>,
     pub destinations: Store<DeserializeGuard<Destination>>,
+    pub policies: Store<DeserializeGuard<SamplingPolicy>>,
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
     pub daemon_sets: Store<DeserializeGuard<DaemonSet>>,
+    pub deployments: Store<DeserializeGuard<Deployment>>,
+    pub disruption_budgets: Store<PartialObjectMeta<PodDisruptionBudget>>,
     pub config_maps: Store<DeserializeGuard<ConfigMap>>,
     pub services: Store<PartialObjectMeta<Service>>,
     pub pods: Store<DeserializeGuard<Pod>>,
@@ -61,8 +65,21 @@ impl Stores {
                 &all,
                 GENERATION,
             ),
+            policies: watches.follow(
+                "samplingpolicies",
+                Api::all(client.clone()),
+                &all,
+                GENERATION,
+            ),
             namespaces: watches.follow("namespaces", Api::all(client), &all, LABELS),
             daemon_sets: watches.follow("daemonsets", within(&inside), &own, VERSION),
+            deployments: watches.follow("deployments", within(&inside), &own, VERSION),
+            disruption_budgets: watches.follow(
+                "poddisruptionbudgets",
+                within(&inside),
+                &own,
+                VERSION,
+            ),
             config_maps: watches.follow("configmaps", within(&inside), &own, VERSION),
             services: watches.follow("services", within(&inside), &own, VERSION),
             pods: watches.follow(
@@ -81,8 +98,11 @@ impl Stores {
             self.collectors.wait_until_ready(),
             self.pipelines.wait_until_ready(),
             self.destinations.wait_until_ready(),
+            self.policies.wait_until_ready(),
             self.namespaces.wait_until_ready(),
             self.daemon_sets.wait_until_ready(),
+            self.deployments.wait_until_ready(),
+            self.disruption_budgets.wait_until_ready(),
             self.config_maps.wait_until_ready(),
             self.services.wait_until_ready(),
             self.pods.wait_until_ready(),

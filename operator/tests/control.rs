@@ -7,9 +7,10 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use sluice_operator::{
     Assignments, Authority, Desk, Identity, Metrics, Refusal, Reports, Reviewer, Role,
-    ServingCertificate, Wanted, serve, server_config,
+    ServingCertificate, Wanted, WantedRing, serve, server_config,
 };
 use sluice_wire::control::control_client::ControlClient;
+use sluice_wire::control::gateway::SigningRequest;
 use sluice_wire::control::{
     Adoption, Assignment, FromCollector, Hello, Report, ToCollector, from_collector, to_collector,
 };
@@ -49,6 +50,12 @@ async fn operator(role: Role) -> Operator {
         assignments: assigned,
         reports: Arc::clone(&reports),
         reviewer: reviewer(),
+        signer: {
+            let authority = authority.clone();
+            Arc::new(move |request| {
+                authority.sign(request, Timestamp::now()).map_err(|error| error.to_string())
+            })
+        },
         metrics: Metrics::new().unwrap(),
     };
     tokio::spawn(serve(desk, listener, tls, std::future::pending()));
@@ -64,9 +71,12 @@ async fn operator(role: Role) -> Operator {
 fn reviewer() -> Reviewer {
     Arc::new(|token| {
         let answer = match token.as_str() {
-            "agent-a" => {
-                Ok(Identity { pod: "agent-a".into(), uid: "uid-a".into(), node: "node-a".into() })
-            }
+            "agent-a" | "gateway-a" => Ok(Identity {
+                pod: token.clone(),
+                uid: "uid-a".into(),
+                node: "node-a".into(),
+                is_gateway: token == "gateway-a",
+            }),
             _ => Err(Refusal::Refused("the token is not valid".into())),
         };
         async move { answer }.boxed()
@@ -94,9 +104,17 @@ impl Operator {
     }
 
     fn want(&self, hash: &str, config: &[u8]) {
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut gzip, config).unwrap();
-        let wanted = Wanted { hash: hash.into(), config: gzip.finish().unwrap().into() };
+        self.want_ring(hash, config, None);
+    }
+
+    fn want_ring(&self, hash: &str, config: &[u8], ring: Option<(u64, &[u8])>) {
+        let gzip = |bytes: &[u8]| {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut gzip, bytes).unwrap();
+            gzip.finish().unwrap().into()
+        };
+        let ring = ring.map(|(epoch, ring)| WantedRing { epoch, ring: gzip(ring) });
+        let wanted = Wanted { hash: hash.into(), config: gzip(config), ring };
         self.assignments.send_replace(Arc::new(BTreeMap::from([("default".into(), wanted)])));
     }
 }
@@ -155,6 +173,46 @@ async fn a_collector_is_told_what_to_run_at_once_and_on_each_change() {
     let second = agent.assignment().await;
     assert_eq!(second.config_hash, "h2");
     assert_eq!(inflate(&second.config), b"second");
+}
+
+#[tokio::test]
+async fn a_collector_is_told_of_each_ring_after_its_config() {
+    let operator = operator(LEADER).await;
+    operator.want_ring("h1", b"first", Some((3, b"ring 3")));
+    let mut agent = operator.attach(Some("agent-a"), hello()).await.unwrap();
+    assert_eq!(agent.assignment().await.config_hash, "h1");
+    for (epoch, text) in [(3, "ring 3"), (4, "ring 4")] {
+        operator.want_ring("h1", b"first", Some((epoch, text.as_bytes())));
+        let to_collector::Message::Ring(ring) = agent.hear().await else {
+            panic!("no ring");
+        };
+        assert_eq!((ring.leader_epoch, inflate(&ring.ring)), (7, text.as_bytes().to_vec()));
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_gets_a_certificate_for_its_key_and_an_agent_gets_none() {
+    let operator = operator(LEADER).await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    // Whatever name is asked for: the operator chooses.
+    let params = rcgen::CertificateParams::new(["evil.example".to_owned()]).unwrap();
+    let request = params.serialize_request(&key).unwrap().pem().unwrap();
+    let request = || FromCollector {
+        message: Some(from_collector::Message::SigningRequest(SigningRequest {
+            request: request.clone().into_bytes(),
+        })),
+    };
+    let mut gateway = operator.attach(Some("gateway-a"), hello()).await.unwrap();
+    gateway.say.send(request()).await.unwrap();
+    let to_collector::Message::Certificate(certificate) = gateway.hear().await else {
+        panic!("no certificate");
+    };
+    let chain = String::from_utf8(certificate.chain).unwrap();
+    assert!(chain.starts_with("-----BEGIN CERTIFICATE-----"), "{chain}");
+    let mut agent = operator.attach(Some("agent-a"), hello()).await.unwrap();
+    agent.say.send(request()).await.unwrap();
+    operator.want("h1", b"first");
+    assert_eq!(agent.assignment().await.config_hash, "h1");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod api;
 mod cluster;
 
 use api::{Api, Fault};
-use cluster::{Cluster, OURS, OWN, OWN_APPS, collector, pipeline};
+use cluster::{Cluster, OURS, OWN, OWN_APPS, collector, pipeline, policy};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ fn cluster() -> Cluster {
     let api = Api::default();
     collector(&api, "default");
     pipeline(&api);
+    policy(&api);
     Cluster::new(api)
 }
 
@@ -38,6 +39,21 @@ async fn a_collector_gets_its_children_and_its_status() {
     let status = &api.get(&format!("{OURS}/collectors/default")).unwrap()["status"];
     assert_eq!(status["observedGeneration"], 1, "{status}");
     assert_eq!(cluster.assignments.borrow().keys().collect::<Vec<_>>(), ["default"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_gets_its_status_and_is_assigned() {
+    let mut cluster = cluster();
+    cluster.settle().await;
+    let policy = cluster.api.get(&format!("{OURS}/namespaces/shop/samplingpolicies/web")).unwrap();
+    let status = &policy["status"];
+    assert_eq!(status["observedGeneration"], 1, "{status}");
+    let conditions = status["conditions"].as_array().unwrap();
+    let accepted = conditions.iter().find(|condition| condition["type"] == "Accepted").unwrap();
+    assert_eq!(accepted["status"], "True", "{accepted}");
+    let assigned = cluster.assignments.borrow()["default"].config.clone();
+    let config = std::io::read_to_string(flate2::read::GzDecoder::new(&*assigned)).unwrap();
+    assert!(config.contains("shop/web\":{") && config.contains("at_least_ppm"), "{config}");
 }
 
 #[tokio::test(start_paused = true)]

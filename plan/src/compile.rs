@@ -3,10 +3,17 @@
 
 mod collector;
 mod destination;
+mod gateway;
 mod pipeline;
+mod policy;
+mod sampling;
 mod selector;
 
+pub(crate) use policy::{CompiledPolicy, PolicyVerdict, Target};
+pub(crate) use sampling::{Overridden, Placed};
+
 use crate::children::stored_config;
+use crate::gateways::{Hand, gateways};
 use crate::observed::{ObjectName, Observed};
 use crate::planned::FleetConfig;
 use crate::problem::Problem;
@@ -15,6 +22,8 @@ use kube::Resource;
 use sluice_crds::collector::ManagementState;
 use sluice_crds::conditions::Kind;
 use sluice_crds::{Collector, Destination};
+use sluice_engine::config::gateway::Gateway;
+use sluice_engine::config::sampling::Sampling;
 use sluice_engine::config::{self, Config, FORMAT, hash};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +34,7 @@ pub(crate) struct Compiled {
     pub(crate) fleets: BTreeMap<String, CompiledFleet>,
     pub(crate) pipelines: BTreeMap<ObjectName, Verdict>,
     pub(crate) destinations: BTreeMap<ObjectName, Result<Arc<config::Destination>, Problem>>,
+    pub(crate) policies: BTreeMap<ObjectName, PolicyVerdict>,
 }
 
 #[derive(Debug)]
@@ -32,6 +42,8 @@ pub(crate) struct CompiledFleet {
     pub(crate) state: FleetState,
     /// `None`: nothing was ever good enough to run.
     pub(crate) config: Option<FleetConfig>,
+    /// What the fleet would run, were it not paused, nor without gateways.
+    pub(crate) placed: Placed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,9 +99,17 @@ pub(crate) fn compile(observed: &Observed, last: &LastGood) -> Compiled {
             (name.clone(), verdict)
         })
         .collect();
-    let mut compiled = Compiled { fleets: BTreeMap::new(), pipelines, destinations };
+    let policies = observed.policies.iter().filter(|(_, object)| is_alive(object.as_ref()));
+    let policies = policies
+        .map(|(name, object)| (name.clone(), policy::compile(observed, name, object)))
+        .collect();
+    let mut compiled = Compiled { fleets: BTreeMap::new(), pipelines, destinations, policies };
     for (name, object) in living_collectors(observed) {
-        let fleet = compile_fleet(observed, &compiled, last.get(name), name, object);
+        let mut fleet = compile_fleet(observed, &compiled, last.get(name), name, object);
+        let hand = if fleet.state == FleetState::Managed { Hand::Free } else { Hand::Off };
+        if let Some(own) = &mut fleet.config {
+            own.gateways = gateways(observed, (name, object), &own.config, hand).map(Arc::new);
+        }
         compiled.fleets.insert(name.clone(), fleet);
     }
     compiled
@@ -118,21 +138,30 @@ fn compile_fleet(
     name: &str,
     object: &Collector,
 ) -> CompiledFleet {
+    let sampled = last.map(|last| &last.sampling);
+    let place = |pipelines| sampling::place(observed, compiled, sampled, name, pipelines);
     if object.spec.management_state == ManagementState::Paused {
-        return CompiledFleet { state: FleetState::Paused, config: last.cloned().map(seal) };
+        let placed = last.map(|last| place(&last.pipelines)).unwrap_or_default();
+        let config = last.cloned().map(seal);
+        return CompiledFleet { state: FleetState::Paused, config, placed };
     }
     let (state, base) = match collector::compile(name, &object.spec, &observed.settings) {
         Ok(base) => (FleetState::Managed, Some(base)),
         Err(problem) => (FleetState::Broken(problem), last.map(|last| Base::of(last))),
     };
-    let last = last.map(AsRef::as_ref);
-    let config = base.map(|base| seal(Arc::new(assemble(observed, compiled, last, name, base))));
-    CompiledFleet { state, config }
+    let Some(base) = base else {
+        return CompiledFleet { state, config: None, placed: Placed::default() };
+    };
+    let gateways = base.gateways.clone();
+    let mut config = assemble(observed, compiled, last.map(AsRef::as_ref), name, base);
+    let placed = place(&config.pipelines);
+    (config.sampling, config.gateway) = gateways.settle(&placed.sampling);
+    CompiledFleet { state, config: Some(seal(Arc::new(config))), placed }
 }
 
 fn seal(config: Arc<Config>) -> FleetConfig {
     let bytes: Arc<[u8]> = config.to_bytes().into();
-    FleetConfig { hash: hash(&bytes), bytes, config }
+    FleetConfig { hash: hash(&bytes), bytes, config, gateways: None }
 }
 
 fn assemble(
@@ -151,6 +180,8 @@ fn assemble(
         metrics_port: base.metrics_port,
         destinations: BTreeMap::new(),
         pipelines: BTreeMap::new(),
+        sampling: Sampling::default(),
+        gateway: Gateway::default(),
     };
     for (name, verdict) in &compiled.pipelines {
         if let Verdict::Accepted(pipeline) = verdict
@@ -182,7 +213,7 @@ fn running_on<'a>(
     });
     let unreadable = observed.unreadable.iter().filter_map(|(kind, name)| match kind {
         Kind::TelemetryPipeline => Some(name),
-        Kind::Collector | Kind::Destination => None,
+        Kind::Collector | Kind::Destination | Kind::SamplingPolicy => None,
     });
     known.chain(unreadable)
 }

@@ -2,24 +2,34 @@
 
 mod children;
 mod compile;
+mod effects;
+mod gateways;
 mod observed;
 pub mod offline;
 mod planned;
 mod problem;
 mod rbac;
 pub mod report;
+mod ring;
+mod scale;
 mod schema;
 mod status;
 
-pub use children::FLEET_LABEL;
+pub use children::{FLEET_LABEL, GATEWAY};
+pub use gateways::GatewayMemory;
 pub use observed::{
-    DaemonSetState, Fleet, ObjectName, Observed, Refusal, RefusalCause, Settings, UnreadyPod,
-    UnreadyReason,
+    DaemonSetState, DeploymentState, Fleet, GatewayPod, GatewayPodState, ObjectName, Observed,
+    Refusal, RefusalCause, Settings, UnreadyPod, UnreadyReason,
 };
-pub use planned::{API_VERSION, Child, Event, FleetConfig, Plan, Status, StatusWrite};
+pub use planned::{
+    API_VERSION, Child, DeletionCost, Event, FleetConfig, Plan, Status, StatusWrite,
+};
 pub use problem::{NotAllowed, Problem};
 pub use rbac::rbac;
+pub use ring::next_ring;
+pub use scale::{Leaving, Scale};
 pub use sluice_crds::conditions::{EventType as Severity, Kind};
+pub use sluice_engine::forward::SERVER_NAME as GATEWAY_SERVER_NAME;
 
 use compile::{Compiled, FleetState};
 
@@ -55,7 +65,10 @@ fn plan_children(observed: &Observed, compiled: &mut Compiled, plan: &mut Plan) 
             now: observed.now,
         };
         match children::children(&source) {
-            Ok(children) => plan.children.extend(children),
+            Ok(children) => {
+                plan.children.extend(children);
+                plan.deletion_costs.extend(gateways::deletion_costs(&source));
+            }
             Err(problem) => {
                 fleet.state = FleetState::Broken(problem);
                 plan.untouched.push(name.clone());

@@ -1,11 +1,12 @@
 //! Everything that a decision may depend on, gathered by the shell before it plans.
 
+use crate::gateways::GatewayMemory;
 use crate::report::FleetReport;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Resource;
 use sluice_crds::conditions::Kind;
-use sluice_crds::{Collector, Destination, TelemetryPipeline};
+use sluice_crds::{Collector, Destination, SamplingPolicy, TelemetryPipeline};
 use sluice_engine::config::Config;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,6 +20,7 @@ pub struct Observed {
     pub collectors: BTreeMap<String, Arc<Collector>>,
     pub pipelines: BTreeMap<ObjectName, Arc<TelemetryPipeline>>,
     pub destinations: BTreeMap<ObjectName, Arc<Destination>>,
+    pub policies: BTreeMap<ObjectName, Arc<SamplingPolicy>>,
     /// Objects that exist but could not be read as their type. Their last good version runs on.
     pub unreadable: BTreeSet<(Kind, ObjectName)>,
     /// Labels of every namespace, by its name.
@@ -36,6 +38,7 @@ impl Observed {
             collectors: BTreeMap::new(),
             pipelines: BTreeMap::new(),
             destinations: BTreeMap::new(),
+            policies: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             namespaces: BTreeMap::new(),
             fleets: BTreeMap::new(),
@@ -112,6 +115,13 @@ pub struct Fleet {
     pub daemon_set: Option<DaemonSetState>,
     /// Every pod of the agent DaemonSet that is not ready, by name.
     pub unready_pods: BTreeMap<String, UnreadyPod>,
+    /// The Deployment of the gateways.
+    pub deployment: Option<DeploymentState>,
+    /// Every pod of that Deployment that has not ended, by name.
+    pub gateways: BTreeMap<String, GatewayPod>,
+    /// What was planned last for the gateways. `None`: not known here; it is then read out of the
+    /// ConfigMaps.
+    pub gateway_memory: Option<Arc<GatewayMemory>>,
     /// The ConfigMaps of the fleet that exist, by name.
     pub config_maps: BTreeMap<String, ConfigMap>,
     /// Configs that are or were wanted and that some agent still runs, by hash. The planner finds
@@ -148,6 +158,37 @@ pub struct DaemonSetState {
     pub current: i32,
     pub updated: i32,
     pub ready: i32,
+}
+
+/// `metadata.generation`, `spec.replicas` and the status of a Deployment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeploymentState {
+    pub generation: i64,
+    pub observed_generation: i64,
+    /// That are asked for.
+    pub replicas: i32,
+    pub updated: i32,
+    pub ready: i32,
+}
+
+/// The pod of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayPod {
+    pub state: GatewayPodState,
+    /// `status.podIP`; empty: it has none yet.
+    pub ip: String,
+    /// Of its node, when known.
+    pub zone: Option<String>,
+    /// The annotation `controller.kubernetes.io/pod-deletion-cost`, 0 where there is none.
+    pub deletion_cost: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayPodState {
+    Ready,
+    Unready(UnreadyPod),
+    /// It is being deleted.
+    Ending,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,15 @@
 //! What should exist, and what to tell each user about his objects.
 
+use crate::gateways::GatewayMemory;
 use crate::observed::ObjectName;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use sluice_crds::conditions::{ConditionType, EventReason, EventType, Kind};
-use sluice_crds::{CollectorStatus, DestinationStatus, TelemetryPipelineStatus};
+use sluice_crds::{
+    CollectorStatus, DestinationStatus, SamplingPolicyStatus, TelemetryPipelineStatus,
+};
 use sluice_engine::config::Config;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +22,8 @@ pub struct Plan {
     /// To apply, in this order. What carries the labels of a child and is not named here is to be
     /// deleted, but for the children of [`Plan::untouched`].
     pub children: Vec<Child>,
+    /// To set before the children are applied: who of the gateways goes first.
+    pub deletion_costs: Vec<DeletionCost>,
     /// Collectors whose children are to be left as they are: paused, or not understood.
     pub untouched: Vec<String>,
     /// Only those that differ from what is observed.
@@ -27,7 +32,7 @@ pub struct Plan {
     pub events: Vec<Event>,
 }
 
-/// The config of one fleet, as it is sent to its agents.
+/// The config of one fleet, as it is sent to its agents and gateways.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FleetConfig {
     pub config: Arc<Config>,
@@ -35,6 +40,9 @@ pub struct FleetConfig {
     pub bytes: Arc<[u8]>,
     /// [`sluice_engine::config::hash`] of the bytes.
     pub hash: String,
+    /// The ring travels beside the config; the whole is to be observed as
+    /// [`crate::Fleet::gateway_memory`] in the next lap. `None`: the fleet has no gateways.
+    pub gateways: Option<Arc<GatewayMemory>>,
 }
 
 /// An object owned by a Collector.
@@ -43,6 +51,16 @@ pub struct Child {
     /// The name of the Collector.
     pub fleet: String,
     pub object: DynamicObject,
+}
+
+/// The annotation `controller.kubernetes.io/pod-deletion-cost` that a pod is to have and has not;
+/// without it the cost is 0, and the cheapest pod goes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletionCost {
+    /// The name of the Collector.
+    pub fleet: String,
+    pub pod: String,
+    pub cost: i32,
 }
 
 /// The new status of one object.
@@ -59,6 +77,7 @@ pub enum Status {
     Collector(CollectorStatus),
     TelemetryPipeline(TelemetryPipelineStatus),
     Destination(DestinationStatus),
+    SamplingPolicy(SamplingPolicyStatus),
 }
 
 impl Status {
@@ -67,6 +86,7 @@ impl Status {
             Self::Collector(_) => Kind::Collector,
             Self::TelemetryPipeline(_) => Kind::TelemetryPipeline,
             Self::Destination(_) => Kind::Destination,
+            Self::SamplingPolicy(_) => Kind::SamplingPolicy,
         }
     }
 
@@ -75,6 +95,7 @@ impl Status {
             Self::Collector(status) => &status.conditions,
             Self::TelemetryPipeline(status) => &status.conditions,
             Self::Destination(status) => &status.conditions,
+            Self::SamplingPolicy(status) => &status.conditions,
         }
     }
 
@@ -88,6 +109,7 @@ impl Status {
             Self::Collector(status) => serde_json::to_value(status),
             Self::TelemetryPipeline(status) => serde_json::to_value(status),
             Self::Destination(status) => serde_json::to_value(status),
+            Self::SamplingPolicy(status) => serde_json::to_value(status),
         };
         value.unwrap_or_default()
     }

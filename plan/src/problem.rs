@@ -3,6 +3,7 @@
 use crate::observed::ObjectName;
 use crate::report::Signal;
 use sluice_crds::conditions::Reason;
+use sluice_crds::policy::TargetKind;
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,11 @@ pub enum Problem {
         type_name: &'static str,
         signal: Signal,
     },
+    /// Of a SamplingPolicy.
+    TargetNotFound {
+        kind: TargetKind,
+        name: ObjectName,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +70,7 @@ impl Problem {
             Self::DestinationInvalid { .. } => Reason::DestinationInvalid,
             Self::DestinationNotAllowed { .. } => Reason::DestinationNotAllowed,
             Self::UnsupportedSignal { .. } => Reason::UnsupportedSignal,
+            Self::TargetNotFound { .. } => Reason::TargetNotFound,
         }
     }
 
@@ -95,6 +102,9 @@ impl Problem {
                 "Destination \"{destination}\" of type {type_name} cannot carry {}",
                 signal.as_str()
             ),
+            Self::TargetNotFound { kind, name } => {
+                format!("There is no {} \"{name}\"", kind.as_str())
+            }
         }
     }
 
@@ -126,6 +136,9 @@ impl Problem {
                 "name a Destination of another type (OTLP, for one) in spec.{}.destinationRefs",
                 signal.as_str()
             ),
+            Self::TargetNotFound { .. } => {
+                "create it, or correct kind and name in spec.targetRefs".into()
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
-//! What the owner of Secrets applies so that agents may read them: exactly the named ones.
+//! What the owner of Secrets applies so that agents and gateways may read them: exactly the named
+//! ones.
 
+use crate::children::{AGENT, GATEWAY};
 use crate::observed::{ObjectName, Settings};
 use crate::status::secrets;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
@@ -55,6 +57,12 @@ fn role(namespace: &str, names: BTreeSet<String>) -> Role {
 }
 
 fn binding(namespace: &str, settings: &Settings) -> RoleBinding {
+    let subject = |account: &str| Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: account.to_owned(),
+        namespace: Some(settings.system_namespace.clone()),
+        api_group: None,
+    };
     RoleBinding {
         metadata: metadata(namespace),
         role_ref: RoleRef {
@@ -62,11 +70,6 @@ fn binding(namespace: &str, settings: &Settings) -> RoleBinding {
             kind: "Role".to_owned(),
             name: ROLE.to_owned(),
         },
-        subjects: Some(vec![Subject {
-            kind: "ServiceAccount".to_owned(),
-            name: "sluice-agent".to_owned(),
-            namespace: Some(settings.system_namespace.clone()),
-            api_group: None,
-        }]),
+        subjects: Some(vec![subject(AGENT), subject(GATEWAY)]),
     }
 }

@@ -2,9 +2,12 @@
 //! planner then costs nothing per agent and pipeline.
 
 mod books;
+mod policies;
 
 pub use books::{FleetBooks, WINDOW_S};
+pub use policies::{PolicyFlow, PolicyGrowth, TailFlow};
 pub use sluice_engine::Signal;
+pub use sluice_engine::tail::{DEFAULT_RULE, PolicyCounts, RuleCounts};
 
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -16,10 +19,15 @@ pub struct FleetReport {
     pub agents: BTreeMap<String, AgentState>,
     pub flows: BTreeMap<FlowKey, Flow>,
     pub deliveries: BTreeMap<DeliveryKey, Delivery>,
+    /// By `namespace/name`, those that some agent has counted for.
+    pub policies: BTreeMap<String, PolicyFlow>,
+    pub tail: TailFlow,
 }
 
+/// What an agent or a gateway says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentState {
+    pub role: Role,
     pub node: String,
     pub version: String,
     /// Hash of the configuration that runs.
@@ -30,8 +38,28 @@ pub struct AgentState {
     pub memory: MemoryPressure,
     /// Peers that could not be identified since the process started.
     pub unknown_peers: u64,
+    /// Only of gateways.
+    pub load: Option<Load>,
     /// When the agent last reported.
     pub seen: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    #[default]
+    Agent,
+    Gateway,
+}
+
+/// What a gateway uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Of the hard limit.
+    pub memory_percent: u32,
+    /// Of [`sluice_engine::config::gateway::Gateway::cpu_millis`].
+    pub cpu_percent: u32,
+    /// Of the fullest queue, but for those to destinations that fail: more gateways would not help.
+    pub queue_percent: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +159,20 @@ pub struct AgentReport {
     pub state: AgentState,
     pub flows: BTreeMap<FlowKey, FlowCounters>,
     pub deliveries: BTreeMap<DeliveryKey, DeliveryBook>,
+    /// By `namespace/name`; since the start of the incarnation.
+    pub policies: BTreeMap<String, PolicyCounts>,
+    pub tail: TailState,
+}
+
+/// The traces that one agent holds until they are decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TailState {
+    /// Open now.
+    pub open_traces: u64,
+    /// All that is held for them now.
+    pub bytes: u64,
+    /// Spans that came after their trace was kept, since the start of the incarnation.
+    pub late_spans: u64,
 }
 
 /// Counters since the start of the incarnation, but for `held`, `queue_percent` and the reasons.

@@ -18,7 +18,11 @@ mod delivery;
 mod destination;
 mod events;
 mod flow;
+mod gateways;
+mod numbers;
 mod pipeline;
+mod policy;
+mod programmed;
 
 use crate::compile::Compiled;
 use crate::observed::{ObjectName, Observed};
@@ -28,18 +32,22 @@ pub(crate) use destination::secrets;
 use adoption::Adoptions;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a status is made from.
 pub(crate) struct Source<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) compiled: &'a Compiled,
     pub(crate) adoptions: Adoptions<'a>,
+    /// By pipeline, the policies that decide which of its traces are kept.
+    affecting: BTreeMap<&'a str, BTreeSet<&'a str>>,
 }
 
 /// Of every object, those that changed; and the events of these changes.
 pub(crate) fn statuses(observed: &Observed, compiled: &Compiled) -> (Vec<StatusWrite>, Vec<Event>) {
     let adoptions = Adoptions::new(observed, compiled);
-    let source = Source { observed, compiled, adoptions };
+    let affecting = policy::affecting(compiled);
+    let source = Source { observed, compiled, adoptions, affecting };
     let mut news = News::default();
     for (name, fleet) in &compiled.fleets {
         let Some(object) = observed.collectors.get(name) else { continue };
@@ -60,6 +68,12 @@ pub(crate) fn statuses(observed: &Observed, compiled: &Compiled) -> (Vec<StatusW
         let status = pipeline::status(&source, name, object, verdict);
         let before = object.status.as_ref();
         news.add(object.as_ref(), before, status, Status::TelemetryPipeline, events::of_pipeline);
+    }
+    for (name, verdict) in &compiled.policies {
+        let Some(object) = observed.policies.get(name) else { continue };
+        let status = policy::status(&source, name, object, verdict);
+        let before = object.status.as_ref();
+        news.add(object.as_ref(), before, status, Status::SamplingPolicy, events::of_policy);
     }
     (news.statuses, news.events)
 }
@@ -115,6 +129,12 @@ impl HasConditions for sluice_crds::CollectorStatus {
 }
 
 impl HasConditions for sluice_crds::DestinationStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}
+
+impl HasConditions for sluice_crds::SamplingPolicyStatus {
     fn conditions(&self) -> &[Condition] {
         &self.conditions
     }

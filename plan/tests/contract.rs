@@ -9,19 +9,21 @@ use sluice_plan::{ObjectName, Refusal, RefusalCause};
 use world::{SYSTEM, World, summary};
 
 /// (observedGeneration, Ready with its reason, Reconciling, Stalled) of the Collector, the
-/// Destination and the TelemetryPipeline.
+/// Destination, the TelemetryPipeline and the SamplingPolicy.
 type Row = (i64, String, bool, bool);
 
-fn rows(world: &World) -> [Row; 3] {
+fn rows(world: &World) -> [Row; 4] {
     let observed = &world.observed;
     let name = ObjectName::new(SYSTEM, "one");
     let collector = observed.collectors["default"].status.clone().unwrap_or_default();
     let destination = observed.destinations[&name].status.clone().unwrap_or_default();
     let pipeline = observed.pipelines[&name].status.clone().unwrap_or_default();
+    let policy = observed.policies[&name].status.clone().unwrap_or_default();
     [
         summary(collector.observed_generation, &collector.conditions),
         summary(destination.observed_generation, &destination.conditions),
         summary(pipeline.observed_generation, &pipeline.conditions),
+        summary(policy.observed_generation, &policy.conditions),
     ]
 }
 
@@ -40,7 +42,13 @@ fn created() -> World {
     world.put(&json!({"kind": "TelemetryPipeline", "metadata": metadata, "spec": {
         "traces": {"destinationRefs": [{"name": "one"}]},
     }}));
+    put_policy(&mut world, json!({"default": {"keepPercent": 1}}));
     world
+}
+
+fn put_policy(world: &mut World, spec: serde_json::Value) {
+    let metadata = json!({"name": "one", "namespace": SYSTEM});
+    world.put(&json!({"kind": "SamplingPolicy", "metadata": metadata, "spec": spec}));
 }
 
 fn settled() -> World {
@@ -60,19 +68,19 @@ fn fleet(changes: serde_json::Value) -> serde_json::Value {
 
 #[test]
 fn just_created_is_not_touched() {
-    assert_eq!(rows(&created()), [(); 3].map(|()| row(-1, "–", false, false)));
+    assert_eq!(rows(&created()), [(); 4].map(|()| row(-1, "–", false, false)));
 }
 
 #[test]
 fn rolling_out_is_reconciling() {
     let mut world = created();
     world.lap();
-    assert_eq!(rows(&world), [(); 3].map(|()| row(1, "False (Progressing)", true, false)));
+    assert_eq!(rows(&world), [(); 4].map(|()| row(1, "False (Progressing)", true, false)));
 }
 
 #[test]
 fn done_is_ready() {
-    assert_eq!(rows(&settled()), [(); 3].map(|()| row(1, "True (Reconciled)", false, false)));
+    assert_eq!(rows(&settled()), [(); 4].map(|()| row(1, "True (Reconciled)", false, false)));
 }
 
 #[test]
@@ -105,8 +113,13 @@ fn an_invalid_spec_is_stalled() {
     world.put(&json!({"kind": "TelemetryPipeline", "metadata": metadata, "spec": {
         "traces": {"destinationRefs": [{"name": "absent"}]},
     }}));
+    put_policy(
+        &mut world,
+        json!({"keep": [{"name": "a", "match": {"traceQL": "{"}, "atLeastPercent": 1}]}),
+    );
     world.lap();
-    let [collector, destination, pipeline] = rows(&world);
+    let [collector, destination, pipeline, policy] = rows(&world);
+    assert_eq!(policy, row(2, "False (InvalidSpec)", false, true));
     assert_eq!(collector, row(2, "False (InvalidSpec)", false, true));
     assert_eq!(destination, row(2, "False (InvalidSpec)", false, true));
     assert_eq!(pipeline, row(2, "False (DestinationNotFound)", false, true));
@@ -162,7 +175,7 @@ fn a_destination_that_is_down_leaves_everything_ready() {
     world.lap();
     world.wait(3600);
     world.lap();
-    assert_eq!(rows(&world), [(); 3].map(|()| row(1, "True (Reconciled)", false, false)));
+    assert_eq!(rows(&world), [(); 4].map(|()| row(1, "True (Reconciled)", false, false)));
 }
 
 #[test]
@@ -186,10 +199,40 @@ fn without_an_eligible_node_there_is_nothing_to_wait_for() {
     world.lap();
     world.put(&fleet(json!({"nodes": 0, "adopted": 0})));
     world.lap();
-    let [collector, destination, pipeline] = rows(&world);
+    let [collector, destination, pipeline, policy] = rows(&world);
+    assert_eq!(policy, row(1, "True (NoEligibleNodes)", false, false));
     assert_eq!(collector, row(1, "True (NoEligibleNodes)", false, false));
     assert_eq!(destination, row(1, "True (Reconciled)", false, false));
     assert_eq!(pipeline, row(1, "True (NoEligibleNodes)", false, false));
+}
+
+#[test]
+fn a_policy_whose_target_is_missing_is_stalled() {
+    let mut world = settled();
+    let target = json!({"kind": "TelemetryPipeline", "name": "absent"});
+    put_policy(&mut world, json!({"targetRefs": [target], "default": {"keepPercent": 1}}));
+    world.lap();
+    assert_eq!(rows(&world)[3], row(2, "False (TargetNotFound)", false, true));
+}
+
+#[test]
+fn a_policy_that_is_tried_disabled_or_about_nothing_is_ready() {
+    let mut world = settled();
+    put_policy(&mut world, json!({"mode": "DryRun", "default": {"keepPercent": 1}}));
+    world.lap();
+    assert_eq!(rows(&world)[3], row(2, "False (Progressing)", true, false));
+    world.settle("default");
+    assert_eq!(rows(&world)[3], row(2, "True (Reconciled)", false, false));
+    put_policy(&mut world, json!({"mode": "Disabled", "default": {"keepPercent": 1}}));
+    world.lap();
+    assert_eq!(rows(&world)[3], row(3, "True (Disabled)", false, false));
+    let metadata = json!({"name": "one", "namespace": SYSTEM});
+    world.put(&json!({"kind": "TelemetryPipeline", "metadata": metadata, "spec": {
+        "logs": {"destinationRefs": [{"name": "one"}]},
+    }}));
+    put_policy(&mut world, json!({"default": {"keepPercent": 1}}));
+    world.lap();
+    assert_eq!(rows(&world)[3], row(4, "True (Reconciled)", false, false));
 }
 
 #[test]
@@ -197,7 +240,7 @@ fn a_new_leader_without_reports_leaves_ready_what_was_ready() {
     let mut world = settled();
     world.put(&fleet(json!({"adopted": 0})));
     world.lap();
-    assert_eq!(rows(&world), [(); 3].map(|()| row(1, "True (Reconciled)", false, false)));
+    assert_eq!(rows(&world), [(); 4].map(|()| row(1, "True (Reconciled)", false, false)));
 }
 
 #[test]

@@ -39,6 +39,33 @@ fn sound_objects_have_no_problem() {
 }
 
 #[test]
+fn a_policy_with_every_field_has_no_problem() {
+    check(
+        "SamplingPolicy",
+        "{targetRefs: [{group: sluice.dev, kind: TelemetryPipeline, name: shop}], mode: Enforce, \
+         head: {probabilistic: {keepPercent: 10}}, \
+         tail: {decisionWait: 10s, decisionWaitAfterRoot: 2s, maxTraces: 0, maxTraceSize: 5Mi, \
+         onBufferFull: DecideOldest, decisionCacheSize: 500000}, \
+         keep: [{name: errors, match: {status: Error}, atLeastPercent: 100}, \
+         {name: failed, match: {httpStatus: '429,5xx', minDuration: 1s, spanDuration: 10ms, \
+         spanCount: 3}, atLeastPercent: '99.5'}, \
+         {name: above-p99, match: {slowerThan: {percentile: 99, window: 10m, minSamples: 1000}}, \
+         atLeastPercent: 100}, {name: rare, match: {rareOperation: {belowPercent: 1, window: 1h, \
+         maxPerSecond: 10}}, atLeastPercent: 100}, {name: vip, match: {attributes: [\
+         {key: customer.tier, operator: In, values: [gold]}, {key: size, operator: Gt, \
+         values: ['500']}]}, atLeastPercent: 50}, \
+         {name: paid, match: {traceQL: '{ span.http.route = \"/pay\" }'}, atLeastPercent: 50}], \
+         limit: [{name: health, match: {operations: [GET /healthz]}, atMostPercent: 0}, \
+         {name: batch, match: {services: ['report-*']}, atMostPerSecond: 5}], \
+         default: {keepPercent: '0.25'}, \
+         adaptive: {targetTracesPerSecond: 5, bounds: {minPercent: '0.1', maxPercent: 20}, \
+         errorSpike: {enabled: true, factor: 3, minErrorsPerSecond: 1, raiseTo: 100, \
+         holdFor: 10m}}, tagDecision: true}",
+        &[],
+    );
+}
+
+#[test]
 fn an_unknown_field_is_named_with_the_nearest_one() {
     check(
         "Collector",

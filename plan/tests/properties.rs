@@ -73,11 +73,44 @@ fn pipeline(dice: &mut Dice, i: u64) -> Value {
     json!({"kind": "TelemetryPipeline", "metadata": metadata, "spec": spec})
 }
 
+fn policy(dice: &mut Dice, i: u64) -> Value {
+    let mut spec = json!({"mode": dice.pick(&["Enforce", "Enforce", "DryRun", "Disabled"])});
+    match dice.below(4) {
+        0 => spec["targetRefs"] = json!([{"kind": "Collector", "name": "default"}]),
+        1 => {
+            let name = format!("p{}", dice.below(6));
+            spec["targetRefs"] = json!([{"kind": "TelemetryPipeline", "name": name}]);
+        }
+        _ => {}
+    }
+    if dice.chance(60) {
+        let wait = dice.pick(&["5s", "10s", "30s"]);
+        let full = dice.pick(&["DecideOldest", "SampleByHash", "DropNew"]);
+        let traces = dice.pick(&["0", "1000", "9000"]).parse::<u64>().unwrap();
+        spec["tail"] = json!({"decisionWait": wait, "onBufferFull": full, "maxTraces": traces});
+    }
+    if dice.chance(70) {
+        spec["default"] = json!({"keepPercent": dice.below(101)});
+    }
+    let rule = |dice: &mut Dice, i| {
+        // One is no filter; the API server would take it.
+        let filter = dice.pick(&["{ status = error }", "{ duration > 1s }", "{", "{ }"]);
+        json!({"name": format!("k{i}"), "match": {"traceQL": filter}, "atLeastPercent": dice.below(101)})
+    };
+    spec["keep"] = (0..dice.below(4)).map(|i| rule(dice, i)).collect();
+    let created = format!("2026-01-0{}T00:00:00Z", 1 + dice.below(3));
+    let metadata = json!({
+        "name": format!("s{i}"), "namespace": dice.pick(&NAMESPACES), "creationTimestamp": created,
+    });
+    json!({"kind": "SamplingPolicy", "metadata": metadata, "spec": spec})
+}
+
 fn collector(dice: &mut Dice, name: &str) -> Value {
     let soft = dice.pick(&["400Mi", "400Mi", "900Mi"]);
     let state = dice.pick(&["Managed", "Managed", "Managed", "Paused"]);
     json!({"kind": "Collector", "metadata": {"name": name}, "spec": {
         "managementState": state,
+        "gateway": {"mode": dice.pick(&["Auto", "Auto", "Always", "Never"])},
         "agent": {"memoryLimiter": {"softLimit": soft, "hardLimit": "500Mi"}},
     }})
 }
@@ -107,6 +140,7 @@ fn world(seed: u64) -> World {
         for i in 0..6 {
             world.put(&destination(&mut dice, i));
             world.put(&pipeline(&mut dice, i));
+            world.put(&policy(&mut dice, i));
         }
         world.lap();
         for name in ["default", "edge"] {
@@ -133,6 +167,7 @@ fn the_order_of_creation_does_not_matter() {
         let mut dice = Dice(seed | 1);
         let mut objects: Vec<_> = (0..6).map(|i| destination(&mut dice, i)).collect();
         objects.extend((0..6).map(|i| pipeline(&mut dice, i)));
+        objects.extend((0..6).map(|i| policy(&mut dice, i)));
         objects.push(collector(&mut dice, "default"));
         // Two objects of one name would be one change after the other.
         let key = |object: &Value| (object["kind"].to_string(), object["metadata"].to_string());
@@ -185,6 +220,40 @@ fn break_pipeline(world: &mut World, i: u64, namespace: &str) {
     });
     let metadata = json!({"name": name.name, "namespace": namespace});
     world.put(&json!({"kind": "TelemetryPipeline", "metadata": metadata, "spec": spec}));
+}
+
+#[test]
+fn a_broken_policy_changes_nothing_for_the_others() {
+    for seed in 0..SEEDS {
+        let mut sound = world(seed);
+        let before = sound.lap();
+        let mut broken = World::new();
+        broken.observed = sound.observed.clone();
+        for i in 0..6 {
+            break_policy(&mut broken, i, "pay");
+        }
+        let plan = broken.lap();
+        assert_eq!(before.fleets, plan.fleets, "seed {seed}: what runs has changed");
+        assert_foreign_statuses_stay(&plan, seed);
+    }
+}
+
+/// Nothing of the new version counts, sound as it may be.
+fn break_policy(world: &mut World, i: u64, namespace: &str) {
+    let name = sluice_plan::ObjectName::new(namespace, &format!("s{i}"));
+    let Some(object) = world.observed.policies.get(&name) else { return };
+    // What is switched off does not run on.
+    if object.spec.mode == sluice_crds::policy::PolicyMode::Disabled {
+        return;
+    }
+    let mut object = serde_json::to_value(object.as_ref()).unwrap();
+    object["kind"] = json!("SamplingPolicy");
+    object["spec"] = json!({
+        "tail": {"decisionWait": "1s", "onBufferFull": "DropNew"},
+        "default": {"keepPercent": 77},
+        "keep": [{"name": "a", "match": {"traceQL": "{ nonsense"}, "atLeastPercent": 100}],
+    });
+    world.put(&object);
 }
 
 /// Pipelines and destinations of each fleet, but for those of pipelines that were being replaced.

@@ -68,4 +68,11 @@ scenarios! {
     what_is_paused_is_left_alone,
     an_agent_rejects_a_config,
     two_fleets_share_nothing,
+    gateways_follow_policies_and_load,
+    without_gateways_no_policy_acts,
+    a_policy_is_taken_over_and_measured,
+    a_broken_policy_runs_on_in_its_last_good_version,
+    policies_of_one_fleet_share_its_buffer,
+    a_policy_is_tried_and_switched_off,
+    rules_that_can_do_nothing_are_named,
 }

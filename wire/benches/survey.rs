@@ -10,7 +10,8 @@ mod realistic;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use sluice_wire::{Limits, ResourceEdit, Signal, survey, thin_traces, write_block};
+use sluice_wire::spans::{Probes, spans};
+use sluice_wire::{Limits, ResourceEdit, Signal, partition, survey, thin_traces, write_block};
 use std::hint::black_box;
 
 const SPANS: usize = 480;
@@ -49,6 +50,20 @@ fn bench(criterion: &mut Criterion) {
         bencher.iter(|| {
             out.clear();
             thin_traces(black_box(&body), 3 << 54, &mut out)
+        });
+    });
+    let probes = Probes::new(["service.name", "http.response.status_code", "customer.tier"]);
+    group.bench_function("see each span, two attributes", |bencher| {
+        bencher.iter(|| {
+            let mut bytes = 0;
+            spans(black_box(&body), &probes, &probes, |_, span| bytes += span.payload.len());
+            bytes
+        });
+    });
+    group.bench_function("survey and partition for 4 owners", |bencher| {
+        bencher.iter(|| {
+            let survey = survey(Signal::Traces, black_box(&body), &limits).unwrap();
+            (survey, partition(&body, 4, |id| usize::from(id[0] & 3)))
         });
     });
     group.bench_function("decode (prost)", |bencher| {

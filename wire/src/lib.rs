@@ -5,13 +5,17 @@
 
 pub mod control;
 mod edit;
+pub mod forward;
 mod items;
 pub mod json;
 pub mod logs;
+mod partition;
 mod protobuf;
 pub mod response;
+pub mod sampling;
 mod schema;
 mod signal;
+pub mod spans;
 mod split;
 mod survey;
 mod thin;
@@ -19,6 +23,7 @@ mod tracestate;
 mod walk;
 
 pub use edit::{ResourceEdit, write_block};
+pub use partition::{Portion, partition};
 pub use signal::Signal;
 pub use split::split;
 pub use survey::{Block, Limits, Survey, survey};

@@ -74,6 +74,11 @@ pub(crate) fn located(message: &[u8]) -> impl Iterator<Item = (Field<'_>, Range<
     })
 }
 
+/// What follows the first field.
+pub(crate) fn skip(bytes: &[u8]) -> Option<&[u8]> {
+    field(bytes).map(|(_, after)| after)
+}
+
 fn field(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
     let (number, wire, rest) = tag(bytes)?;
     let (value, rest) = match wire {

@@ -1,15 +1,23 @@
-//! The committed code of the control protocol is what its `.proto` generates. `UPDATE=1` rewrites it.
+//! The committed code of the control protocol is what its `.proto` files generate. `UPDATE=1`
+//! rewrites it.
 
 #![expect(clippy::disallowed_methods, reason = "reads the proto, and rewrites its code on demand")]
 
 use std::fs;
 use std::path::Path;
 
-const PROTO: &str = "proto/control.proto";
-const GENERATED: &str = "src/control/sluice.control.v1.rs";
+/// It imports the others.
+const PROTO: &str = "control.proto";
+/// A file for each package.
+const GENERATED: [&str; 4] = [
+    "sluice.control.v1.rs",
+    "sluice.control.v1.gateway.rs",
+    "sluice.control.v1.report.rs",
+    "sluice.control.v1.sampling.rs",
+];
 
 #[test]
-fn the_committed_control_code_is_what_the_proto_generates() {
+fn the_committed_control_code_is_what_the_proto_files_generate() {
     let out_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("control");
     fs::create_dir_all(&out_dir).unwrap();
     let descriptors = protox::compile([PROTO], ["proto"]).unwrap();
@@ -20,13 +28,16 @@ fn the_committed_control_code_is_what_the_proto_generates() {
         .out_dir(&out_dir)
         .compile_fds(descriptors)
         .unwrap();
-    let generated = fs::read_to_string(out_dir.join("sluice.control.v1.rs")).unwrap();
-    let generated = with_reasons(&generated);
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(GENERATED, &generated).unwrap();
+    for name in GENERATED {
+        let generated = fs::read_to_string(out_dir.join(name)).unwrap();
+        let generated = with_reasons(&generated);
+        let path = Path::new("src/control").join(name);
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, &generated).unwrap();
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == generated, "{name} is behind: run UPDATE=1 cargo test -p sluice-wire");
     }
-    let committed = fs::read_to_string(GENERATED).unwrap();
-    assert!(committed == generated, "{PROTO} changed: run UPDATE=1 cargo test -p sluice-wire");
 }
 
 /// The generator switches lints off without saying why.

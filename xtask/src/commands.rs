@@ -40,6 +40,13 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The command that this process was started by, compiled so that what it does itself takes little
+/// of the machine.
+pub(crate) fn run_optimized() -> Result<()> {
+    let mut command = cargo(&["run", "--release", "--quiet", "--package", "xtask", "--"]);
+    run(command.args(std::env::args_os().skip(1)))
+}
+
 /// The file that `program` names on this process's PATH or in the folders of system programs.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&search_path())

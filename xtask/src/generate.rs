@@ -1,5 +1,7 @@
-//! Writes the files that are made from the code. Their drift is tested beside what makes them.
+//! Writes the files that are made from the code, or from recorded results. Their drift is tested
+//! beside what makes them.
 
+use crate::bench;
 use anyhow::{Context, Result};
 use std::fs;
 
@@ -11,7 +13,7 @@ pub(crate) fn run() -> Result<()> {
             write(&format!("charts/sluice/files/crds/{definition}"), &text)?;
         }
     }
-    Ok(())
+    bench::write_page()
 }
 
 fn write(path: &str, text: &str) -> Result<()> {

@@ -5,10 +5,12 @@
 mod bench;
 mod cluster;
 mod commands;
+mod contest;
 mod generate;
 mod image;
 #[cfg(test)]
 mod layers;
+mod oracle;
 mod programs;
 mod soak;
 mod test;
@@ -36,6 +38,8 @@ enum Command {
     /// Measures Sluice beside its peers.
     #[command(subcommand)]
     Bench(bench::Action),
+    /// Holds tail sampling against the OpenTelemetry Collector's: the same traces must be kept.
+    Oracle(oracle::Arguments),
     /// Builds Sluice's container image; puts it on the cluster's node when that is up.
     Image(image::Arguments),
     /// Writes the files that are made from the code (CRDs, reference pages, chart copies).
@@ -48,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Command::Soak => soak::run(),
         Command::Cluster(action) => cluster::run(&action),
         Command::Bench(action) => bench::run(&action),
+        Command::Oracle(arguments) => oracle::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
         Command::Generate => generate::run(),
     }

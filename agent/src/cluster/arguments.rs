@@ -28,6 +28,14 @@ pub enum LogFormat {
     Text,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Takes OTLP and container logs of its node.
+    Agent,
+    /// Holds the traces that agents send it, and decides them.
+    Gateway,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Collects until it is told to stop (SIGTERM), then sends what it holds.
@@ -42,6 +50,9 @@ pub enum Verb {
 
 #[derive(Clone, Debug, Args)]
 pub struct RunArguments {
+    /// Which part of the fleet this is.
+    #[arg(long, value_enum, default_value = "agent")]
+    pub role: RoleName,
     /// Name of the Collector object that this agent belongs to.
     #[arg(long, default_value = "default")]
     pub fleet: String,
@@ -60,6 +71,12 @@ pub struct RunArguments {
     /// File with this pod's token for the operator.
     #[arg(long, requires = "operator")]
     pub operator_token: Option<PathBuf>,
+    /// File with this pod's token for gateways.
+    #[arg(long, requires = "operator")]
+    pub gateway_token: Option<PathBuf>,
+    /// Users that may send to this gateway, as the API server names them; repeatable.
+    #[arg(long = "peer")]
+    pub peers: Vec<String>,
     /// The kubelet's folder of container logs; without it none are read.
     #[arg(long)]
     pub pod_logs: Option<PathBuf>,

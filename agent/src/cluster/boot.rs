@@ -3,6 +3,7 @@
 use super::control::Assigned;
 use flate2::read::GzDecoder;
 use sluice_engine::config::{Config, hash};
+use sluice_engine::ring::Ring;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 const KEPT: &str = "config.json";
+const RING: &str = "ring.json";
 const BOOT_STRAP: &str = "config.json.gz";
 const PARTS_MAX: usize = 16;
 /// What inflates to more is not one of ours.
@@ -45,11 +47,29 @@ pub(super) fn find(data_folder: &Path, boot_strap: &Option<PathBuf>) -> Option<A
 /// # Errors
 /// When the file cannot be replaced; the one before stays.
 pub(super) fn keep(data_folder: &Path, bytes: &[u8]) -> io::Result<()> {
-    let (path, next) = (data_folder.join(KEPT), data_folder.join("config.json.new"));
+    replace(&data_folder.join(KEPT), bytes)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let next = path.with_extension("json.new");
     let mut file = fs::File::create(&next)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(next, path)
+}
+
+/// The ring that was kept, if there is one.
+pub(super) fn find_ring(data_folder: &Path) -> Option<Ring> {
+    let bytes = fs::read(data_folder.join(RING)).ok()?;
+    serde_json::from_slice(&bytes)
+        .inspect_err(|error| tracing::warn!(%error, "the kept ring cannot be read"))
+        .ok()
+}
+
+/// # Errors
+/// When the file cannot be replaced; the one before stays.
+pub(super) fn keep_ring(data_folder: &Path, ring: &Ring) -> io::Result<()> {
+    replace(&data_folder.join(RING), &serde_json::to_vec(ring)?)
 }
 
 /// The kubelet makes the folder root's, 0755; the agent's user is a member of group 0.

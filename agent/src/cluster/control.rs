@@ -1,10 +1,16 @@
 //! The agent's end of the control stream: attaches to whoever leads, hands on what it is assigned,
-//! says what runs. Data flows on whatever happens here.
+//! says what runs and what became of a trace. Data flows on whatever happens here.
 
-use super::arguments::RunArguments;
+use super::arguments::{RoleName, RunArguments};
 use super::boot::unpack;
+use super::peers::Identity;
+use crate::decisions::Answer;
+use crate::monitor::Monitor;
 use sluice_engine::config::Config;
+use sluice_engine::ring::Ring;
 use sluice_wire::control::control_client::ControlClient;
+use sluice_wire::control::gateway::{self as wire, SigningRequest};
+use sluice_wire::control::sampling::{Found, Lookup};
 use sluice_wire::control::{
     Assignment, FromCollector, Hello, Report, ToCollector, from_collector, to_collector,
 };
@@ -12,6 +18,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -27,6 +34,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Followers that send us from one to the other are not believed for ever.
 const REDIRECTS_MAX: u32 = 3;
+/// A gateway's certificate is valid for days; it asks for the next one sooner.
+const RENEWAL: Duration = Duration::from_secs(12 * 3600);
+/// Messages to the operator that wait; what finds no room is said another time.
+const OUTBOX_MAX: usize = 8;
 
 /// A config to run, and the bytes that it was read from.
 pub(super) struct Assigned {
@@ -41,6 +52,16 @@ pub(super) struct Link {
     ca: Option<PathBuf>,
     token: Option<PathBuf>,
     hello: Hello,
+}
+
+/// Whom in the agent a stream is about.
+pub(super) struct Desk {
+    pub(super) assigned: mpsc::Sender<Result<Assigned, String>>,
+    pub(super) rings: watch::Sender<Option<Ring>>,
+    /// Of a gateway.
+    pub(super) identity: Option<Identity>,
+    pub(super) reports: watch::Receiver<Report>,
+    pub(super) monitor: Monitor,
 }
 
 /// What a stream ended with.
@@ -73,7 +94,10 @@ impl Link {
             ca: arguments.operator_ca.clone(),
             token: arguments.operator_token.clone(),
             hello: Hello {
-                role: "agent".to_owned(),
+                role: match arguments.role {
+                    RoleName::Agent => "agent".to_owned(),
+                    RoleName::Gateway => "gateway".to_owned(),
+                },
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 incarnation: format!("{:016x}{:016x}", random.hash_one(0), random.hash_one(1)),
                 fleet: arguments.fleet.clone(),
@@ -124,18 +148,13 @@ impl Link {
 }
 
 /// Attaches again and again, with jitter, until nobody takes the assignments any more.
-pub(super) async fn stay_attached(
-    link: Link,
-    assigned: mpsc::Sender<Result<Assigned, String>>,
-    reports: watch::Receiver<Report>,
-) {
+pub(super) async fn stay_attached(link: Link, desk: Desk) {
     let (mut epoch, mut pause, mut redirects) = (Epoch::default(), PAUSE_MIN, 0);
     let mut address = link.operator.clone();
     let mut last_error = String::new();
-    while !assigned.is_closed() {
+    while !desk.assigned.is_closed() {
         let mut told = false;
-        let end = session(&link, &address, (&assigned, &mut told), reports.clone(), &mut epoch);
-        let end = end.await;
+        let end = session(&link, &address, &desk, &mut told, &mut epoch).await;
         if told {
             (pause, redirects) = (PAUSE_MIN, 0);
             last_error.clear();
@@ -162,56 +181,137 @@ pub(super) async fn stay_attached(
     }
 }
 
-/// One stream from Hello to its end. Every report that changes is sent.
+/// One stream from Hello to its end. Every report that changes is sent. `told`: it was the leader.
 async fn session(
     link: &Link,
     address: &str,
-    (assigned, told): (&mpsc::Sender<Result<Assigned, String>>, &mut bool),
-    mut reports: watch::Receiver<Report>,
+    desk: &Desk,
+    told: &mut bool,
     epoch: &mut Epoch,
 ) -> Result<End, LinkError> {
-    let (outbox, sent) = mpsc::channel(2);
-    // The channel is empty: neither of the two can fail.
+    let (outbox, sent) = mpsc::channel(OUTBOX_MAX);
+    // The channel is empty: it cannot fail.
     let _ = outbox.try_send(from(from_collector::Message::Hello(link.hello.clone())));
     let mut inbound = link.attach(link.connect(address).await?, sent).await?;
+    let mut reports = desk.reports.clone();
     reports.mark_changed();
+    let mut renewal = tokio::time::interval(RENEWAL);
     loop {
-        tokio::select! {
+        let answer = tokio::select! {
             message = inbound.next() => match message {
                 None => return Ok(End::Closed),
                 Some(Err(status)) => return Err(LinkError::Attach(status.into())),
-                Some(Ok(ToCollector { message: Some(message) })) => match message {
-                    to_collector::Message::NotLeader(not_leader) => {
-                        let leader = not_leader.address;
-                        return Ok(End::NotLeader((!leader.is_empty()).then_some(leader)));
+                Some(Ok(ToCollector { message })) => {
+                    match desk.hear(message, told, epoch).await {
+                        ControlFlow::Continue(answer) => answer,
+                        ControlFlow::Break(end) => return Ok(end),
                     }
-                    to_collector::Message::Assignment(assignment) => {
-                        *told = true;
-                        if let Some(next) = epoch.check(assignment)
-                            && assigned.send(next).await.is_err()
-                        {
-                            return Ok(End::Closed);
-                        }
-                    }
-                },
-                // A newer operator's message.
-                Some(Ok(ToCollector { message: None })) => (),
+                }
             },
+            _ = renewal.tick() => desk.signing_request(),
             changed = reports.changed() => {
                 if changed.is_err() {
                     return Ok(End::Closed);
                 }
                 let report = reports.borrow_and_update().clone();
-                let report = from(from_collector::Message::Report(report));
-                if 0 < outbox.capacity() && outbox.try_send(report).is_err() {
-                    return Ok(End::Closed);
-                }
+                Some(from_collector::Message::Report(report))
             }
+        };
+        if let Some(answer) = answer
+            && 0 < outbox.capacity()
+            && outbox.try_send(from(answer)).is_err()
+        {
+            return Ok(End::Closed);
         }
     }
 }
 
+impl Desk {
+    /// A gateway's, for its certificate.
+    fn signing_request(&self) -> Option<from_collector::Message> {
+        let request = self.identity.as_ref()?.request();
+        match request {
+            Ok(request) => {
+                let request = SigningRequest { request: request.into_bytes() };
+                Some(from_collector::Message::SigningRequest(request))
+            }
+            Err(error) => {
+                tracing::error!(%error, "no certificate can be asked for");
+                None
+            }
+        }
+    }
+
+    /// Takes up what the operator said; goes on with an answer, if it asked.
+    async fn hear(
+        &self,
+        message: Option<to_collector::Message>,
+        told: &mut bool,
+        epoch: &mut Epoch,
+    ) -> ControlFlow<End, Option<from_collector::Message>> {
+        match message {
+            Some(to_collector::Message::NotLeader(not_leader)) => {
+                let leader = not_leader.address;
+                ControlFlow::Break(End::NotLeader((!leader.is_empty()).then_some(leader)))
+            }
+            Some(to_collector::Message::Assignment(assignment)) => {
+                *told = true;
+                if let Some(next) = epoch.check(assignment)
+                    && self.assigned.send(next).await.is_err()
+                {
+                    return ControlFlow::Break(End::Closed);
+                }
+                ControlFlow::Continue(None)
+            }
+            Some(to_collector::Message::Ring(ring)) => {
+                if let Some(ring) = epoch.check_ring(&ring) {
+                    self.rings.send_replace(Some(ring));
+                }
+                ControlFlow::Continue(None)
+            }
+            Some(to_collector::Message::Certificate(certificate)) => {
+                let shown = self.identity.as_ref().map(|own| own.show(&certificate.chain));
+                if let Some(Err(error)) = shown {
+                    tracing::error!(error, "the certificate cannot be used");
+                }
+                ControlFlow::Continue(None)
+            }
+            Some(to_collector::Message::Lookup(lookup)) => {
+                let found = self.find(&lookup);
+                ControlFlow::Continue(Some(from_collector::Message::Found(found)))
+            }
+            // A newer operator's message.
+            None => ControlFlow::Continue(None),
+        }
+    }
+
+    fn find(&self, lookup: &Lookup) -> Found {
+        let trace = lookup.trace_id.as_slice().try_into().map(u128::from_be_bytes);
+        let answer = trace.ok().and_then(|trace| self.monitor.decision(trace));
+        answer.unwrap_or(Answer::Unknown).on_the_wire(lookup.id)
+    }
+}
+
 impl Epoch {
+    /// What is not older than all before, and can be read.
+    fn check_ring(&mut self, told: &wire::Ring) -> Option<Ring> {
+        if told.leader_epoch < self.0 {
+            tracing::warn!(told.leader_epoch, seen = self.0, "a ring of a former leader");
+            return None;
+        }
+        self.0 = told.leader_epoch;
+        let bytes = unpack(&told.ring).map_err(|error| error.to_string());
+        let ring = bytes
+            .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
+        match ring {
+            Ok(ring) => Some(ring),
+            Err(error) => {
+                tracing::error!(error, "the ring cannot be read");
+                None
+            }
+        }
+    }
+
     /// What is not older than all before; or why that cannot be read.
     fn check(&mut self, assignment: Assignment) -> Option<Result<Assigned, String>> {
         let Assignment { leader_epoch, config_hash, config } = assignment;

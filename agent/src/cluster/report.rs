@@ -1,15 +1,18 @@
-//! What an agent reports: its books, how its queues fare, which credentials it lacks.
+//! What an agent reports: its books, how its queues fare, which credentials it lacks, what its
+//! sampling policies did.
 
 use crate::running::Running;
 use crate::secrets::Secrets;
 use sluice_engine::books::{Books, NO_PIPELINE, total};
 use sluice_engine::limiter::Level;
+use sluice_engine::tail::{PolicyCounts, RuleCounts, Tail};
+use sluice_wire::control::sampling as wire;
 use sluice_wire::control::{DestinationBook, MemoryPressure, PipelineBook, Report};
 use std::collections::BTreeMap;
 
 /// Identity, hash and adoption are added by who knows them.
 pub(super) fn report(running: &Running, secrets: &Secrets) -> Report {
-    let books = running.books();
+    let (books, tail) = (running.books(), running.tail());
     let pressure = match running.memory_level() {
         Level::Normal => MemoryPressure::Normal,
         Level::Soft => MemoryPressure::Soft,
@@ -19,6 +22,9 @@ pub(super) fn report(running: &Running, secrets: &Secrets) -> Report {
         pipelines: pipelines(&books),
         destinations: destinations(&books, running, secrets),
         memory_pressure: pressure.into(),
+        policies: tail.as_deref().map(policies).unwrap_or_default(),
+        tail: tail.as_deref().map(levels),
+        ring_epoch: running.ring_epoch(),
         ..Report::default()
     }
 }
@@ -30,7 +36,7 @@ fn pipelines(books: &Books) -> Vec<PipelineBook> {
             .destinations
             .iter()
             .filter(|(key, _)| key.pipeline == *pipeline && key.signal == *signal);
-        let (mut dropped, mut sent, mut held) = (total(&book.dropped), 0, 0);
+        let (mut dropped, mut sent, mut held) = (total(&book.dropped), 0, book.held);
         for (_, queue) in own {
             dropped += total(&queue.dropped);
             sent += queue.sent;
@@ -83,4 +89,48 @@ fn destinations(books: &Books, running: &Running, secrets: &Secrets) -> Vec<Dest
         }
     });
     book.collect()
+}
+
+fn policies(tail: &Tail) -> Vec<wire::PolicyCounts> {
+    let policy = |(policy, counts): (String, PolicyCounts)| {
+        // Field by field: a new one is not forgotten.
+        let PolicyCounts {
+            traces,
+            kept,
+            error_traces,
+            error_traces_kept,
+            decided_early,
+            would_keep,
+            would_keep_errors,
+            rules,
+            warming,
+        } = counts;
+        let rule = |(rule, RuleCounts { matched, decided, kept })| wire::RuleCounts {
+            rule,
+            matched,
+            decided,
+            kept,
+        };
+        wire::PolicyCounts {
+            policy,
+            traces,
+            kept,
+            error_traces,
+            error_traces_kept,
+            decided_early,
+            would_keep,
+            would_keep_errors,
+            rules: rules.into_iter().map(rule).collect(),
+            warming: warming.into_iter().collect(),
+        }
+    };
+    tail.counts().into_iter().map(policy).collect()
+}
+
+fn levels(tail: &Tail) -> wire::TailState {
+    wire::TailState {
+        open_traces: tail.open_traces(),
+        bytes: tail.bytes(),
+        late_spans: tail.late_spans(),
+    }
 }

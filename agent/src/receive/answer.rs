@@ -12,6 +12,8 @@ pub(super) fn status(refusal: &Refusal) -> Status {
         Refused::TimedOut => 4,
         Refused::TooLarge => 8,
         Refused::Unsupported => 12,
+        Refused::Unauthorized if refusal.retry_after.is_some() => 14,
+        Refused::Unauthorized => 16,
         Refused::MemoryLimiter | Refused::QueueFull | Refused::ShuttingDown => 14,
     };
     Status { code, message: refusal.message.clone(), retry_delay: refusal.retry_after }
@@ -21,6 +23,7 @@ pub(super) fn http_status(refusal: &Refusal) -> StatusCode {
     match refusal.reason {
         Refused::Malformed => StatusCode::BAD_REQUEST,
         Refused::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        Refused::Unauthorized => StatusCode::UNAUTHORIZED,
         Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Refused::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refused::QueueFull => StatusCode::TOO_MANY_REQUESTS,

@@ -5,25 +5,24 @@
 use super::inflate::Encoding;
 use super::{
     BODY_PROGRESS_MAX, BODY_TIME_MAX, CONNECTION_WINDOW_BYTES, DATA_FRAME_BUDGET_BYTES,
-    FRAME_BYTES_MAX, GRACE, HANDSHAKE_MAX, HEADER_BYTES_MAX, RESET_STREAMS_MAX,
+    FRAME_BYTES_MAX, GRACE, HANDSHAKE_MAX, HEADER_BYTES_MAX, Method, RESET_STREAMS_MAX,
     STREAM_WINDOW_BYTES, STREAMS_MAX, Session, answer, timed_out, too_large,
 };
 use crate::flow::short_of_memory;
 use crate::intake::Refusal;
 use crate::meter::Permit;
-use ::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use ::http::{Method, Request, Response, StatusCode};
+use ::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use ::http::{Request, Response, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{Bytes, BytesMut};
 use h2::server::{Connection, SendResponse};
 use h2::{RecvStream, server};
 use sluice_engine::books::Refused;
-use sluice_wire::Signal;
 use sluice_wire::response::Status;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -33,8 +32,8 @@ const PREFIX_BYTES: usize = 5;
 const ACCEPTED: &[u8] = &[0; PREFIX_BYTES];
 
 /// Serves one connection until the peer closes it, or it is old, or the collector stops.
-pub(super) async fn serve(
-    stream: TcpStream,
+pub(super) async fn serve<Stream: AsyncRead + AsyncWrite + Unpin>(
+    stream: Stream,
     session: Arc<Session>,
     age_max: Duration,
     mut closing: watch::Receiver<bool>,
@@ -61,7 +60,9 @@ pub(super) async fn serve(
     }
 }
 
-async fn handshake(stream: TcpStream) -> Result<Connection<TcpStream, Bytes>, h2::Error> {
+async fn handshake<Stream: AsyncRead + AsyncWrite + Unpin>(
+    stream: Stream,
+) -> Result<Connection<Stream, Bytes>, h2::Error> {
     server::Builder::new()
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -79,7 +80,9 @@ async fn handshake(stream: TcpStream) -> Result<Connection<TcpStream, Bytes>, h2
 }
 
 /// The peer opens no new streams and goes elsewhere; what it has begun may end within the grace.
-fn say_goodbye(connection: &mut Connection<TcpStream, Bytes>) -> Instant {
+fn say_goodbye<Stream: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<Stream, Bytes>,
+) -> Instant {
     connection.graceful_shutdown();
     Instant::now() + GRACE
 }
@@ -98,7 +101,7 @@ async fn exchange(
 ) {
     let (head, body) = request.into_parts();
     let content_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    if head.method != Method::POST || !content_type.starts_with(b"application/grpc") {
+    if head.method != ::http::Method::POST || !content_type.starts_with(b"application/grpc") {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         // Fails when the peer is gone.
@@ -106,12 +109,12 @@ async fn exchange(
         return;
     }
     let path = head.uri.path();
-    let Some(signal) = Signal::ALL.into_iter().find(|signal| signal.grpc_path() == path) else {
+    let Some(method) = session.method(path) else {
         let message = "unknown method; OTLP traces, metrics and logs are served".to_owned();
         fail(&mut respond, &Status { code: 12, message, retry_delay: None });
         return;
     };
-    match receive(signal, &head.headers, body, &session).await {
+    match receive(method, &head.headers, body, &session).await {
         Ok(()) => accept(&mut respond),
         Err(Gone::Refused(refusal)) => fail(&mut respond, &answer::status(&refusal)),
         Err(Gone::Peer) => (),
@@ -126,12 +129,15 @@ enum Gone {
 }
 
 async fn receive(
-    signal: Signal,
+    method: Method,
     headers: &HeaderMap,
     body: RecvStream,
     session: &Session,
 ) -> Result<(), Gone> {
+    let signal = method.signal();
     let refused = |refusal| Gone::Refused(session.refuse(signal, refusal));
+    let authorization = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    session.check(authorization).await.map_err(refused)?;
     let encoding = headers.get("grpc-encoding").map_or(&b""[..], HeaderValue::as_bytes);
     let encoding = Encoding::parse(encoding).map_err(refused)?;
     let mut permit = session.permit();

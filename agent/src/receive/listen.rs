@@ -1,6 +1,6 @@
 //! Listening sockets: accepts, finds out who connects, and hands the connection to a worker.
 
-use super::{Session, grpc, http};
+use super::{Forwards, HANDSHAKE_MAX, Session, grpc, http};
 use crate::intake::Intake;
 use crate::settings::Senders;
 use crate::workers::Workers;
@@ -15,6 +15,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Connections of one collector; more are closed at once.
 const CONNECTIONS_MAX: usize = 4096;
+/// Of one forward, inflated: agents make none that is larger, but for a single huge span.
+const FORWARD_BYTES_MAX: u64 = 96 << 20;
 /// After an accept that failed, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -26,6 +28,8 @@ pub(crate) struct Door {
     pub(crate) workers: Workers,
     /// Turns true at the shutdown: connections finish what they have and close.
     pub(crate) closing: watch::Receiver<bool>,
+    /// In a gateway: what is taken there instead of OTLP.
+    pub(crate) forwards: Option<Arc<Forwards>>,
     /// Held by each connection: who waits for the other end learns when all are gone.
     pub(crate) open: mpsc::Sender<()>,
 }
@@ -99,6 +103,9 @@ async fn serve(stream: std::net::TcpStream, peer: SocketAddr, protocol: Protocol
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     // Only latency is at stake.
     let _ = stream.set_nodelay(true);
+    if let Some(forwards) = door.forwards.clone() {
+        return serve_agent(stream, forwards, door).await;
+    }
     let sender = match &door.senders {
         Senders::Claimed => Sender::Claimed,
         Senders::Pods(table) => table.resolve(peer.ip()).await,
@@ -115,6 +122,26 @@ async fn serve(stream: std::net::TcpStream, peer: SocketAddr, protocol: Protocol
             let bytes_max = receivers.http_body_bytes_max;
             let session = Arc::new(Session::new(door.intake.clone(), sender, bytes_max));
             http::serve(stream, session, age_max, door.closing.clone()).await;
+        }
+    }
+}
+
+/// An agent or another gateway: over TLS, where the gateway has anything to guard.
+async fn serve_agent(stream: TcpStream, forwards: Arc<Forwards>, door: Door) {
+    let receivers = door.intake.config().borrow().receivers.clone();
+    let age_max = Duration::from_millis(receivers.grpc_connection_age_max_ms);
+    let acceptor = forwards.guard.acceptor();
+    let intake = door.intake.clone();
+    let session = Session::of_gateway(intake, forwards, FORWARD_BYTES_MAX);
+    let session = Arc::new(session);
+    match acceptor {
+        None => grpc::serve(stream, session, age_max, door.closing.clone()).await,
+        // No certificate yet: the agent comes again.
+        Some(None) => (),
+        Some(Some(acceptor)) => {
+            let accepted = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await;
+            let Ok(Ok(stream)) = accepted else { return };
+            grpc::serve(stream, session, age_max, door.closing.clone()).await;
         }
     }
 }

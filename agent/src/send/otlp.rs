@@ -19,10 +19,11 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode;
+use sluice_engine::compiled::Content;
 use sluice_engine::config::{Auth, Compression, Destination, Protocol};
 use sluice_engine::queue::Chunk;
-use sluice_wire::Signal;
 use sluice_wire::response::{Status, partial_success};
+use sluice_wire::{Signal, forward};
 use std::time::Duration;
 
 /// More of a peer's answer is not read.
@@ -38,6 +39,7 @@ pub(super) struct Otlp {
     headers: HeaderMap,
     auth: Auth,
     secrets: Secrets,
+    content: Content,
 }
 
 /// The parts of an answer that matter.
@@ -55,6 +57,7 @@ impl Otlp {
         protocol: Protocol,
         tenant: &str,
         secrets: &Secrets,
+        content: Content,
     ) -> Result<Self, Failure> {
         let target = Target::parse(endpoint, protocol, destination.tls.mode)?;
         let tls = destination.tls.clone();
@@ -87,6 +90,7 @@ impl Otlp {
             headers,
             auth: destination.auth.clone(),
             secrets: secrets.clone(),
+            content,
         })
     }
 
@@ -150,6 +154,7 @@ impl Otlp {
         credentials: &Credentials,
     ) -> Result<Request<Pieces>, Failure> {
         let path = match self.protocol {
+            Protocol::Grpc if self.content == Content::Forward => forward::PATH.to_owned(),
             Protocol::Grpc => signal.grpc_path().to_owned(),
             Protocol::Http => format!("{}/v1/{}", self.target.base_path, signal.as_str()),
         };

@@ -6,6 +6,7 @@ pub mod client;
 pub mod http;
 pub mod operator;
 pub mod oracle;
+pub mod sampling;
 pub mod tls;
 pub mod vault;
 
@@ -48,6 +49,8 @@ pub fn config() -> Config {
         metrics_port: 0,
         destinations: BTreeMap::new(),
         pipelines: BTreeMap::new(),
+        sampling: Default::default(),
+        gateway: Default::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use futures::stream::BoxStream;
 use sluice_agent::cluster::{Arguments, RunArguments, Verb};
 use sluice_engine::config::{Config, hash};
 use sluice_wire::control::control_server::{Control, ControlServer};
+use sluice_wire::control::sampling::Found;
 use sluice_wire::control::{
     Assignment, FromCollector, Hello, Report, ToCollector, from_collector, to_collector,
 };
@@ -26,12 +27,14 @@ pub struct Operator {
     says: watch::Receiver<ToCollector>,
     pub hellos: Arc<Mutex<Vec<Hello>>>,
     pub reports: Arc<Mutex<Vec<Report>>>,
+    pub found: Arc<Mutex<Vec<Found>>>,
 }
 
 impl Operator {
     pub async fn start(first: ToCollector) -> (Self, watch::Sender<ToCollector>, SocketAddr) {
         let (tell, says) = watch::channel(first);
-        let operator = Self { says, hellos: Arc::default(), reports: Arc::default() };
+        let (hellos, reports, found) = Default::default();
+        let operator = Self { says, hellos, reports, found };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::builder().add_service(ControlServer::new(operator.clone()));
@@ -61,6 +64,10 @@ impl Control for Operator {
                     }
                     from_collector::Message::Report(report) => {
                         heard.reports.lock().unwrap().push(report);
+                    }
+                    from_collector::Message::SigningRequest(_) => (),
+                    from_collector::Message::Found(found) => {
+                        heard.found.lock().unwrap().push(found);
                     }
                 }
             }

@@ -20,6 +20,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
@@ -47,6 +48,7 @@ pub struct Mood {
 #[derive(Clone, Default)]
 pub struct Oracle {
     pub ids: Arc<Mutex<BTreeSet<u64>>>,
+    spans: Arc<Mutex<Vec<Span>>>,
     /// Attributes of the last resource.
     pub resource: Arc<Mutex<BTreeMap<String, String>>>,
     pub requests: Arc<Mutex<u64>>,
@@ -90,6 +92,11 @@ impl Oracle {
 
     pub fn ids(&self) -> BTreeSet<u64> {
         self.ids.lock().unwrap().clone()
+    }
+
+    /// Every span, as often as it came.
+    pub fn spans(&self) -> Vec<Span> {
+        self.spans.lock().unwrap().clone()
     }
 
     pub fn requests(&self) -> u64 {
@@ -144,7 +151,8 @@ impl TraceService for Oracle {
         for block in request.into_inner().resource_spans {
             let spans = block.scope_spans.iter().flat_map(|scope| &scope.spans);
             let id = |id: &[u8]| u64::from_be_bytes(id.try_into().unwrap()) - 1;
-            self.see(block.resource.as_ref(), spans.map(|span| id(&span.span_id)));
+            self.see(block.resource.as_ref(), spans.clone().map(|span| id(&span.span_id)));
+            self.spans.lock().unwrap().extend(spans.cloned());
         }
         let partial_success = (0 < mood.rejects).then(|| ExportTracePartialSuccess {
             rejected_spans: mood.rejects,

@@ -3,18 +3,21 @@
 use sluice_agent::Running;
 use sluice_engine::books::{Books, NO_PIPELINE, total};
 use sluice_engine::limiter::Level;
+use sluice_engine::tail::Tail;
 use sluice_plan::report::{
     Adoption, AgentReport, AgentState, DeliveryBook, DeliveryKey, FlowCounters, FlowKey,
-    MemoryPressure, Signal,
+    MemoryPressure, Role, Signal, TailState,
 };
 use std::collections::BTreeMap;
 
-/// Items of one signal of one pipeline since the start; `held` are waiting now.
+/// Items of one signal of one pipeline since the start; `held` are waiting now, for a decision or
+/// for their destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) pipeline: String,
     pub(super) signal: Signal,
     pub(super) accepted: u64,
+    pub(super) sampled_out: u64,
     pub(super) sent: u64,
     pub(super) dropped: u64,
     pub(super) held: u64,
@@ -34,9 +37,10 @@ pub(super) fn rows(books: &Books) -> Vec<Row> {
                 pipeline: if pipeline == NO_PIPELINE { "(none)".into() } else { pipeline.clone() },
                 signal: *signal,
                 accepted: book.accepted,
+                sampled_out: total(&book.sampled_out),
                 sent: 0,
                 dropped: total(&book.dropped),
-                held: 0,
+                held: book.held,
             };
             for (key, queue) in &books.destinations {
                 if key.pipeline == *pipeline && key.signal == *signal {
@@ -59,7 +63,7 @@ pub(super) fn report(running: &Running, state: AgentState) -> AgentReport {
         let counters = FlowCounters {
             accepted: row.accepted,
             refused: book.map_or(0, |book| book.refused),
-            sampled_out: book.map_or(0, |book| total(&book.sampled_out)),
+            sampled_out: row.sampled_out,
             dropped: row.dropped,
             sent: row.sent,
             held: row.held,
@@ -68,7 +72,23 @@ pub(super) fn report(running: &Running, state: AgentState) -> AgentReport {
         flows.insert(key, counters);
     }
     let deliveries = deliveries(running, &books);
-    AgentReport { incarnation: "local".to_owned(), state, flows, deliveries }
+    let tail = running.tail();
+    AgentReport {
+        incarnation: "local".to_owned(),
+        state,
+        flows,
+        deliveries,
+        policies: tail.as_ref().map(|tail| tail.counts()).unwrap_or_default(),
+        tail: tail.map(|tail| tail_state(&tail)).unwrap_or_default(),
+    }
+}
+
+fn tail_state(tail: &Tail) -> TailState {
+    TailState {
+        open_traces: tail.open_traces(),
+        bytes: tail.bytes(),
+        late_spans: tail.late_spans(),
+    }
 }
 
 fn deliveries(running: &Running, books: &Books) -> BTreeMap<DeliveryKey, DeliveryBook> {
@@ -98,6 +118,7 @@ fn deliveries(running: &Running, books: &Books) -> BTreeMap<DeliveryKey, Deliver
 /// The one agent of a fleet on this machine.
 pub(super) fn state(running: &Running, config_hash: &str, seen: jiff::Timestamp) -> AgentState {
     AgentState {
+        role: Role::Agent,
         node: "local".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         config_hash: config_hash.to_owned(),
@@ -109,6 +130,7 @@ pub(super) fn state(running: &Running, config_hash: &str, seen: jiff::Timestamp)
             Level::Normal => MemoryPressure::Normal,
         },
         unknown_peers: 0,
+        load: None,
         seen,
     }
 }

@@ -6,7 +6,12 @@ use crate::read::Unreadable;
 use anyhow::{Context, Result};
 use sluice_agent::Settings;
 use sluice_agent::secrets::Secrets;
+use sluice_crds::TelemetryPipeline;
+use sluice_crds::policy::TargetKind;
+use sluice_engine::config::gateway::Gateway;
 use sluice_engine::config::{Auth, Config, DestinationKind, Selector};
+use sluice_plan::{ObjectName, Observed};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,8 +37,7 @@ impl Local {
     /// When there is no Collector to run, or no data folder can be made.
     pub(super) fn prepare(arguments: &Run, loaded: &mut Loaded) -> Result<Self> {
         let collector = choose(loaded, arguments.collector.as_deref())?;
-        loaded.observed.collectors.retain(|name, _| *name == collector);
-        loaded.observed.pipelines.retain(|_, pipeline| pipeline.spec.collector() == collector);
+        leave_out_others(&mut loaded.observed, &collector);
         let mut plan = sluice_plan::plan(&loaded.observed);
         let fleet = plan.fleets.remove(&collector).ok_or_else(|| {
             let advice = "see what `sluice check` says of it";
@@ -109,10 +113,35 @@ fn choose(loaded: &Loaded, asked: Option<&str>) -> Result<String, Unreadable> {
     }
 }
 
+/// What is of other fleets. A policy that is about pipelines here and elsewhere stays, for those here.
+fn leave_out_others(observed: &mut Observed, collector: &str) {
+    let others = |pipeline: &TelemetryPipeline| pipeline.spec.collector() != collector;
+    let gone: BTreeSet<ObjectName> =
+        observed.pipelines.extract_if(.., |_, pipeline| others(pipeline)).map(|(n, _)| n).collect();
+    let fleets: BTreeSet<String> = observed
+        .collectors
+        .extract_if(.., |name, _| *name != collector)
+        .map(|(name, _)| name)
+        .collect();
+    observed.policies.retain(|name, policy| {
+        let targets = &mut Arc::make_mut(policy).spec.target_refs;
+        let is_for_all = targets.is_empty();
+        targets.retain(|target| match target.kind {
+            TargetKind::TelemetryPipeline => {
+                !gone.contains(&ObjectName::new(&name.namespace, &target.name))
+            }
+            TargetKind::Collector => !fleets.contains(&target.name),
+        });
+        is_for_all || !targets.is_empty()
+    });
+}
+
 fn adapted(mut config: Config, arguments: &Run, notes: &mut Vec<String>) -> Config {
     config.receivers.grpc_port = arguments.grpc_port.unwrap_or(config.receivers.grpc_port);
     config.receivers.http_port = arguments.http_port.unwrap_or(config.receivers.http_port);
     config.metrics_port = arguments.metrics_port;
+    // One process is all there is: it decides itself.
+    config.gateway = Gateway::default();
     for (name, pipeline) in &mut config.pipelines {
         if pipeline.pod_logs.take().is_some() {
             notes.push(format!("TelemetryPipeline {name}: there are no pods here, so no pod logs"));

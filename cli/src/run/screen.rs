@@ -2,12 +2,14 @@
 
 use super::books::Row;
 use super::local::Local;
+use super::policies::{self, Policies};
 use super::story::Change;
 use super::summary::Summary;
 use crate::say;
 use serde_json::json;
 use sluice_agent::Running;
 use sluice_engine::Signal;
+use sluice_engine::tail::PolicyCounts;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -54,14 +56,15 @@ impl Screen {
     }
 
     pub(super) fn begin(&self, local: &Local, running: &Running, seed: Option<u64>) {
-        let (grpc, http) = (running.grpc_address(), running.http_address());
+        let grpc = running.grpc_address();
+        let http = running.http_address().map(|http| http.to_string()).unwrap_or_default();
         let metrics = running.metrics_address();
         if self.form == Form::Json {
             return say(json!({
                 "type": "start",
                 "collector": local.collector,
                 "grpc": grpc.to_string(),
-                "http": http.to_string(),
+                "http": http,
                 "metrics": metrics.to_string(),
                 "seed": seed,
             }));
@@ -71,6 +74,12 @@ impl Screen {
             local.collector
         ));
         say(format_args!("  metrics: http://{metrics}/metrics"));
+        for policy in local.config.sampling.policies.keys() {
+            say(format_args!("  SamplingPolicy {policy} decides which traces are kept"));
+        }
+        if !local.config.sampling.is_empty() {
+            say(format_args!("  what became of one: sluice explain trace ID --at {metrics}"));
+        }
         for (name, pipeline) in &local.config.pipelines {
             let signals = [
                 ("traces", &pipeline.traces),
@@ -117,7 +126,7 @@ impl Screen {
         }
     }
 
-    pub(super) fn second(&mut self, at: Duration, rows: &[Row]) {
+    pub(super) fn second(&mut self, at: Duration, rows: &[Row], policies: &Policies) {
         self.clear();
         let seconds = at.as_secs();
         let mut shown = Vec::new();
@@ -134,11 +143,16 @@ impl Screen {
                 "at": seconds,
                 "flows": rows.iter().map(|row| json!({
                     "pipeline": row.pipeline, "signal": row.signal.as_str(), "accepted": row.accepted,
-                    "sent": row.sent, "dropped": row.dropped, "held": row.held,
+                    "sampledOut": row.sampled_out, "sent": row.sent, "dropped": row.dropped,
+                    "held": row.held,
                 })).collect::<Vec<_>>(),
+                "policies": policies.iter().map(policies::json).collect::<Vec<_>>(),
             })),
-            Form::Lines => shown.iter().for_each(|shown| say(line(seconds, shown))),
-            Form::Table => self.draw(seconds, &shown),
+            Form::Lines => {
+                shown.iter().for_each(|shown| say(line(seconds, shown)));
+                policies.iter().for_each(|policy| say(policy_line(seconds, policy)));
+            }
+            Form::Table => self.draw(seconds, &shown, policies),
         }
     }
 
@@ -150,22 +164,33 @@ impl Screen {
         say(summary.text());
     }
 
-    fn draw(&mut self, seconds: u64, shown: &[Shown<'_>]) {
+    fn draw(&mut self, seconds: u64, shown: &[Shown<'_>], policies: &Policies) {
         let width = shown.iter().map(|shown| shown.row.pipeline.len()).max().unwrap_or(0).max(8);
         let header = format!(
-            "{:>5}s  {:<width$}  {:<7}  {:>10} {:>8}  {:>10} {:>8}  {:>8}  {:>8}",
-            seconds, "PIPELINE", "SIGNAL", "ACCEPTED", "/s", "SENT", "/s", "DROPPED", "HELD"
+            "{:>5}s  {:<width$}  {:<7}  {:>10} {:>8}  {:>11}  {:>10} {:>8}  {:>8}  {:>8}",
+            seconds,
+            "PIPELINE",
+            "SIGNAL",
+            "ACCEPTED",
+            "/s",
+            "SAMPLED OUT",
+            "SENT",
+            "/s",
+            "DROPPED",
+            "HELD"
         );
         say(self.paint("1", &header));
         for Shown { row, accepted, sent } in shown {
             let dropped = format!("{:>8}", row.dropped);
             let dropped = if row.dropped == 0 { dropped } else { self.paint("31", &dropped) };
             say(format_args!(
-                "        {:<width$}  {:<7}  {:>10} {accepted:>8}  {:>10} {sent:>8}  {dropped}  {:>8}",
-                row.pipeline, row.signal, row.accepted, row.sent, row.held
+                "        {:<width$}  {:<7}  {:>10} {accepted:>8}  {:>11}  {:>10} {sent:>8}  {dropped}  \
+                 {:>8}",
+                row.pipeline, row.signal, row.accepted, row.sampled_out, row.sent, row.held
             ));
         }
-        self.drawn = shown.len() + 1;
+        policies.iter().for_each(|policy| say(policy_line(seconds, policy)));
+        self.drawn = shown.len() + 1 + policies.len();
     }
 
     /// Takes the table off the terminal.
@@ -184,9 +209,13 @@ impl Screen {
 }
 
 fn line(seconds: u64, Shown { row, accepted, sent }: &Shown<'_>) -> String {
-    let Row { pipeline, signal, accepted: all, sent: all_sent, dropped, held } = row;
+    let Row { pipeline, signal, accepted: all, sampled_out, sent: all_sent, dropped, held } = row;
     format!(
-        "{seconds:>5}s  {pipeline} {signal}: accepted {all} (+{accepted}), sent {all_sent} (+{sent}), \
-         dropped {dropped}, held {held}"
+        "{seconds:>5}s  {pipeline} {signal}: accepted {all} (+{accepted}), sampled out {sampled_out}, \
+         sent {all_sent} (+{sent}), dropped {dropped}, held {held}"
     )
+}
+
+fn policy_line(seconds: u64, (policy, counts): (&String, &PolicyCounts)) -> String {
+    format!("{seconds:>5}s  SamplingPolicy {policy}: {}", policies::line(counts))
 }

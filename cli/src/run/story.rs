@@ -4,12 +4,16 @@ use super::books;
 use super::local::Local;
 use jiff::Timestamp;
 use sluice_agent::Running;
-use sluice_plan::report::FleetBooks;
-use sluice_plan::{DaemonSetState, Fleet, Kind, ObjectName, Observed, Status, StatusWrite, plan};
+use sluice_plan::report::{AgentState, FleetBooks, Role};
+use sluice_plan::{
+    DaemonSetState, DeploymentState, Fleet, Kind, ObjectName, Observed, Status, StatusWrite, plan,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const POD: &str = "local";
+/// The same process, as the gateway that it is too.
+const GATEWAY: &str = "local-gateway";
 
 pub(super) struct Story {
     observed: Observed,
@@ -45,8 +49,17 @@ impl Story {
             updated: 1,
             ready: 1,
         };
+        let collector = observed.collectors.get(&local.collector);
+        let gateways = collector.map_or(1, |c| c.spec.gateway().autoscaling().min_replicas);
         let fleet = Fleet {
             daemon_set: Some(one),
+            deployment: Some(DeploymentState {
+                generation: 1,
+                observed_generation: 1,
+                replicas: gateways,
+                updated: gateways,
+                ready: gateways,
+            }),
             configs: BTreeMap::from([(local.config_hash.clone(), Arc::clone(&config))]),
             last_good: Some(config),
             ..Fleet::default()
@@ -65,10 +78,12 @@ impl Story {
     pub(super) fn tell(&mut self, running: &Running) -> Vec<Change> {
         let now = Timestamp::now();
         let state = books::state(running, &self.config_hash, now);
+        let gateway = AgentState { role: Role::Gateway, ..state.clone() };
         self.books.absorb(POD, books::report(running, state));
         self.observed.now = now;
         if let Some(fleet) = self.observed.fleets.get_mut(&self.collector) {
             fleet.report = self.books.report(now, |_| true);
+            fleet.report.agents.insert(GATEWAY.to_owned(), gateway);
         }
         let writes = plan(&self.observed).statuses;
         writes.into_iter().flat_map(|write| self.keep(write)).collect()
@@ -76,11 +91,7 @@ impl Story {
 
     fn keep(&mut self, write: StatusWrite) -> Vec<Change> {
         let kind = write.status.kind();
-        let conditions = match &write.status {
-            Status::Collector(status) => status.conditions.clone(),
-            Status::TelemetryPipeline(status) => status.conditions.clone(),
-            Status::Destination(status) => status.conditions.clone(),
-        };
+        let conditions = write.status.conditions().to_vec();
         let observed = &mut self.observed;
         match write.status {
             Status::Collector(status) => {
@@ -95,6 +106,11 @@ impl Story {
             }
             Status::Destination(status) => {
                 if let Some(object) = observed.destinations.get_mut(&write.name) {
+                    Arc::make_mut(object).status = Some(status);
+                }
+            }
+            Status::SamplingPolicy(status) => {
+                if let Some(object) = observed.policies.get_mut(&write.name) {
                     Arc::make_mut(object).status = Some(status);
                 }
             }

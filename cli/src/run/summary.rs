@@ -1,5 +1,6 @@
 //! The end of a run: where every item went, and whether the equations hold.
 
+use super::policies::{self, Policies};
 use crate::demo::Sent;
 use serde_json::{Value, json};
 use sluice_engine::books::{Books, total};
@@ -10,6 +11,7 @@ use std::time::Duration;
 pub(super) struct Summary {
     time: Duration,
     books: Books,
+    policies: Policies,
     demo: Option<(u64, Sent)>,
     files: Vec<PathBuf>,
     /// The first equation that does not hold.
@@ -20,6 +22,7 @@ impl Summary {
     pub(super) fn new(
         time: Duration,
         books: Books,
+        policies: Policies,
         demo: Option<(u64, Sent)>,
         files: Vec<PathBuf>,
     ) -> Self {
@@ -27,7 +30,7 @@ impl Summary {
         let problem = problem
             .or_else(|| held(&books))
             .or_else(|| demo.and_then(|(_, sent)| unaccounted(&books, &sent)));
-        Self { time, books, demo, files, problem }
+        Self { time, books, policies, demo, files, problem }
     }
 
     pub(super) fn text(&self) -> String {
@@ -50,8 +53,9 @@ impl Summary {
             let (sampled_out, dropped) = (total(&book.sampled_out), total(&book.dropped));
             let name = if pipeline.is_empty() { "wanted by no pipeline" } else { pipeline };
             let equation = format!(
-                "{} accepted × fan-out = {} queued + {sampled_out} sampled out + {dropped} dropped",
-                book.copies, book.queued
+                "{} accepted × fan-out = {} queued + {sampled_out} sampled out + {dropped} dropped \
+                 + {} held",
+                book.copies, book.queued, book.held
             );
             line(signal.as_str(), name, equation);
         }
@@ -71,6 +75,12 @@ impl Summary {
                 book.queued, book.sent, book.held
             );
             line(key.signal.as_str(), &name, equation);
+        }
+        for (policy, counts) in &self.policies {
+            let _ = writeln!(text, "  SamplingPolicy {policy}: {}", policies::line(counts));
+            for rule in policies::rules(counts) {
+                let _ = writeln!(text, "    {rule}");
+            }
         }
         if let Some((seed, sent)) = &self.demo {
             let Sent { spans, points, records, refused } = sent;
@@ -105,6 +115,7 @@ impl Summary {
                 "copies": book.copies,
                 "sampledOut": total(&book.sampled_out),
                 "dropped": total(&book.dropped),
+                "held": book.held,
                 "queued": book.queued,
             })
         });
@@ -127,6 +138,7 @@ impl Summary {
             "receivers": receivers.collect::<Vec<_>>(),
             "pipelines": pipelines.collect::<Vec<_>>(),
             "destinations": destinations.collect::<Vec<_>>(),
+            "policies": self.policies.iter().map(policies::json).collect::<Vec<_>>(),
             "demo": self.demo.map(|(seed, sent)| json!({
                 "seed": seed,
                 "traces": sent.spans,
@@ -141,6 +153,10 @@ impl Summary {
 
 /// After the end nothing is under way: it was sent, or dropped with a reason.
 fn held(books: &Books) -> Option<String> {
+    let mut pipelines = books.pipelines.iter();
+    if let Some(((pipeline, _), book)) = pipelines.find(|(_, book)| 0 < book.held) {
+        return Some(format!("pipeline {pipeline}: {} held is not 0", book.held));
+    }
     let (key, book) = books.destinations.iter().find(|(_, book)| 0 < book.held)?;
     Some(format!("destination {}: {} held is not 0", key.destination, book.held))
 }

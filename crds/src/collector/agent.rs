@@ -1,22 +1,18 @@
 //! The pod on each node: memory, placement, storage.
 
+use super::memory::{self, Resources};
 use crate::duration::{self, Duration};
-use crate::quantity::{self, Quantity, Size};
+use crate::quantity::{self, Size};
 use crate::{rule, selector};
 use k8s_openapi::api::core::v1::Toleration;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Above this share of the container's memory limit, agents shed softly.
-const SOFT_PERCENT: u64 = 64;
-/// Above this share of the container's memory limit, agents refuse everything.
-const HARD_PERCENT: u64 = 80;
-
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rules()))]
+#[schemars(extend("x-kubernetes-validations" = memory::rules("an agent", "the agent")))]
 pub struct Agent {
     /// CPU and memory of the agent's container. Written at all, it replaces the default as a whole.
     pub resources: Resources,
@@ -36,31 +32,13 @@ pub struct Agent {
     /// A strategic merge patch on the rendered pod template, for what has no field of its own.
     /// Example: `{spec: {priorityClassName: system-node-critical}}`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "preserve_unknown")]
+    #[schemars(schema_with = "super::preserve_unknown")]
     pub pod_template_patch: Option<Map<String, Value>>,
-}
-
-/// Quantities of `cpu` and `memory`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Resources {
-    /// What the scheduler sets aside. Example: `{cpu: 100m, memory: 256Mi}`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 8))]
-    pub requests: BTreeMap<String, Quantity>,
-    /// What the container may use at most. Example: `{memory: 640Mi}`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 8))]
-    pub limits: BTreeMap<String, Quantity>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rule::list(&[(
-    "!has(self.softLimit) || !has(self.hardLimit) \
-     || quantity(self.softLimit).isLessThan(quantity(self.hardLimit))",
-    "softLimit must be below hardLimit",
-)])))]
+#[schemars(extend("x-kubernetes-validations" = memory::order()))]
 pub struct MemoryLimiter {
     /// Above it, new traces are sampled by hash (recorded in `ot=th`, so that counts stay true) and
     /// a rising share of log and metric requests is refused, retryably. Absent: 64 % of the
@@ -118,13 +96,7 @@ pub enum StorageType {
 impl Default for Agent {
     fn default() -> Self {
         Self {
-            resources: Resources {
-                requests: BTreeMap::from([
-                    ("cpu".to_owned(), Quantity::new("100m")),
-                    ("memory".to_owned(), Quantity::new("256Mi")),
-                ]),
-                limits: BTreeMap::from([("memory".to_owned(), Quantity::new("640Mi"))]),
-            },
+            resources: Resources::new("100m", "256Mi", "640Mi"),
             memory_limiter: None,
             node_selector: BTreeMap::new(),
             tolerations: vec![Toleration {
@@ -152,24 +124,13 @@ impl Agent {
         self.storage.clone().unwrap_or_default()
     }
 
-    /// The container's memory limit, when there is one.
-    pub fn memory_limit(&self) -> Option<Size> {
-        self.resources.limits.get("memory")?.size()
-    }
-
-    /// As written, or 64 % of the container's limit, or 64/80 of a hard limit that is written
-    /// below that; `None` without any limit.
     pub fn soft_limit(&self) -> Option<Size> {
         let limiter = self.memory_limiter();
-        let share = || Some(self.memory_limit()?.share(SOFT_PERCENT));
-        let below_hard = || Some(limiter.hard_limit?.share(100 * SOFT_PERCENT / HARD_PERCENT));
-        limiter.soft_limit.or_else(|| share().into_iter().chain(below_hard()).min())
+        memory::soft_limit(&self.resources, limiter.soft_limit, limiter.hard_limit)
     }
 
-    /// As written, or 80 % of the container's limit; `None` without any limit.
     pub fn hard_limit(&self) -> Option<Size> {
-        let written = self.memory_limiter().hard_limit;
-        written.or_else(|| Some(self.memory_limit()?.share(HARD_PERCENT)))
+        memory::hard_limit(&self.resources, self.memory_limiter().hard_limit)
     }
 }
 
@@ -181,45 +142,4 @@ impl Storage {
     pub fn max_size(&self) -> Size {
         self.max_size.unwrap_or(Size::from_mebibytes(2048))
     }
-}
-
-fn preserve_unknown(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-}
-
-/// Agents know when to shed only below a limit, and shed only if the limiter acts before the kernel.
-fn rules() -> Value {
-    let memory = "has(self.resources.limits) && 'memory' in self.resources.limits";
-    let limit = "quantity(string(self.resources.limits['memory']))";
-    let limiter =
-        |field: &str| format!("has(self.memoryLimiter) && has(self.memoryLimiter.{field})");
-    let (soft, hard) = (limiter("softLimit"), limiter("hardLimit"));
-    rule::list(&[
-        (
-            &format!("({memory}) || ({soft} && {hard})"),
-            "set resources.limits.memory, or both memoryLimiter.softLimit and hardLimit: without a \
-             limit an agent cannot know when to shed",
-        ),
-        (
-            &format!(
-                "!({memory} && {hard}) || quantity(self.memoryLimiter.hardLimit).isLessThan({limit})"
-            ),
-            "memoryLimiter.hardLimit must be below resources.limits.memory, else the kernel kills \
-             the agent first",
-        ),
-        (
-            &format!(
-                "!({memory} && {soft}) || quantity(self.memoryLimiter.softLimit).isLessThan({limit})"
-            ),
-            "memoryLimiter.softLimit must be below resources.limits.memory, else the kernel kills \
-             the agent first",
-        ),
-        (
-            &format!(
-                "!({memory} && has(self.resources.requests) && 'memory' in self.resources.requests) \
-                 || !quantity(string(self.resources.requests['memory'])).isGreaterThan({limit})"
-            ),
-            "resources.requests.memory must not exceed resources.limits.memory",
-        ),
-    ])
 }

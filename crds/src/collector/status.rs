@@ -22,6 +22,9 @@ pub struct CollectorStatus {
     /// How many agents there are, and how many run what is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agents: Option<AgentCounts>,
+    /// How many gateways there are, and how many run what is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<GatewayCounts>,
     /// Versions of the configuration, by content hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<ConfigVersions>,
@@ -34,8 +37,8 @@ pub struct CollectorStatus {
     /// How many pipelines this fleet was asked to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipelines: Option<PipelineCounts>,
-    /// Ready, AgentsAvailable, ConfigAdopted, MemoryPressure, SenderIdentityDegraded; and, only
-    /// while True, Reconciling and Stalled.
+    /// Ready, AgentsAvailable, GatewaysAvailable, ConfigAdopted, MemoryPressure,
+    /// SenderIdentityDegraded; and, only while True, Reconciling and Stalled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::list_schema")]
     pub conditions: Vec<Condition>,
@@ -75,6 +78,29 @@ pub struct AgentCounts {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+pub struct GatewayCounts {
+    /// Gateways that should run.
+    #[schemars(range(min = 0, max = 1000))]
+    pub desired: i32,
+    /// Gateways that are ready.
+    #[schemars(range(min = 0, max = 1000))]
+    pub ready: i32,
+    /// Gateways that run the wanted configuration, by their own word.
+    #[schemars(range(min = 0, max = 1000))]
+    pub adopted: i32,
+    /// Gateways connected to the operator.
+    #[schemars(range(min = 0, max = 1000))]
+    pub reporting: i32,
+    /// Rises when traces get other owners among the gateways; 0: they never had any.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub ring_epoch: i64,
+    /// Ready of desired, for people. Example: `3/3`.
+    #[schemars(length(max = 32))]
+    pub summary: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ConfigVersions {
     /// The configuration that agents should run.
     #[schemars(length(max = 64))]
@@ -107,6 +133,27 @@ pub struct Effective {
     /// Memory above which agents refuse everything.
     #[schemars(length(max = 16))]
     pub agent_hard_limit: String,
+    /// Memory above which gateways shed softly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub gateway_soft_limit: Option<String>,
+    /// Memory above which gateways refuse everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub gateway_hard_limit: Option<String>,
+    /// Why traces go through gateways; empty: they do not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "set"))]
+    pub gateway_needed_for: Vec<Stage>,
+}
+
+/// What only gateways can do.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Stage {
+    /// A SamplingPolicy decides about whole traces.
+    TailSampling,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

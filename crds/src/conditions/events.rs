@@ -72,6 +72,24 @@ catalogue! {
     Normal UpgradeCompleted
         "All agents run the operator's version.",
         "";
+    Normal GatewayStarted
+        "A policy needs whole traces, so gateways are started.",
+        "";
+    Normal GatewayScaled
+        "The number of gateways changes with the load.",
+        "";
+    Normal GatewayStopped
+        "Nothing needs whole traces any more, so gateways are stopped.",
+        "";
+    Normal RingChanged
+        "Traces have new owners among the gateways; open ones are handed over.",
+        "";
+    Normal PolicyProgrammed
+        "The collectors apply the sampling policy.",
+        "";
+    Normal DryRunReport
+        "What a sampling policy with mode DryRun would have kept in the last day.",
+        "Set `spec.mode` to Enforce to apply it.";
     Warning CollectorRejected
         "A Collector has a mistake; the fleet runs on as before.",
         "Correct the field that the note names.";
@@ -111,4 +129,13 @@ catalogue! {
     Warning AgentsUnavailable
         "Agents that should be ready are not.",
         "Look at the Collector's condition AgentsAvailable.";
+    Warning PolicyRejected
+        "A sampling policy has a mistake; its last good version runs on.",
+        "Correct what the note names.";
+    Warning RulesShadowed
+        "A rule of a sampling policy changes nothing, since another one always keeps as much.",
+        "Look at the policy's condition RulesEffective.";
+    Warning TracesDecidedEarly
+        "Gateways decide traces before their time, since no more may be open.",
+        "Look at the policy's condition BufferSufficient.";
 }

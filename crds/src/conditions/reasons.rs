@@ -80,6 +80,15 @@ catalogue! {
     UnsupportedSignal
         "A Destination cannot carry the signal that is sent to it.",
         "Send the signal to another Destination (type Tempo takes traces only).";
+    TargetNotFound
+        "What the policy targets does not exist.",
+        "Create it, or correct kind and name in `spec.targetRefs`.";
+    Conflicted
+        "Another object claims the same, and is older.",
+        "Remove one of the two that the message names.";
+    Disabled
+        "The policy is switched off: it is as if it were not there.",
+        "Set `spec.mode` to Enforce or DryRun to use it.";
     SecretMissing
         "A Secret that is named does not exist.",
         "Create the Secret that the message names, in the same namespace.";
@@ -103,16 +112,25 @@ catalogue! {
         "An agent refused the configuration and runs on with the last good one.",
         "Read the message; if the object is right, please report a bug.";
     Accepted
-        "The pipeline is understood and may run.",
+        "The object is understood and may run.",
         "";
     Programmed
-        "At least 95 % of the reporting agents run this generation.",
+        "At least 95 % of the reporting collectors run this generation.",
         "";
     PartiallyProgrammed
         "Only some agents run this generation; `status.adopted` counts them.",
         "Wait; if it lasts, look at the agents that do not report.";
+    Overridden
+        "Settings of another policy of the same fleet win over this one's; its rules are in force.",
+        "Give the fields that the message names the same values in both policies, or leave it so.";
+    DryRun
+        "The policy is evaluated and counted, not applied.",
+        "Read `status.dryRun`; set `spec.mode` to Enforce to apply it.";
+    PolicyAffected
+        "A sampling policy is in force here.",
+        "";
     NoCollectors
-        "No agent reports, so nothing runs this pipeline.",
+        "No collector reports, so nothing runs this object.",
         "Look at the Collector's conditions.";
     FlowHealthy
         "All that is collected arrives.",
@@ -143,25 +161,26 @@ catalogue! {
         "Agents have not reported for a while, so this is not known.",
         "Look at the agents and at the operator; telemetry flows without it.";
     AllAvailable
-        "Every agent is ready.",
+        "Every pod that should run is ready.",
         "";
     RolloutInProgress
-        "Agents are being started or replaced.",
+        "Pods are being started or replaced.",
         "Wait.";
     PodsCrashLooping
-        "Agents start and die.",
+        "Pods start and die.",
         "Read their log: `kubectl logs -n sluice-system -l \
-        app.kubernetes.io/name=sluice-agent --previous`.";
+        app.kubernetes.io/name=sluice-agent --previous` (of gateways: `sluice-gateway`).";
     ImagePullFailed
         "The image cannot be pulled.",
         "Correct `spec.image`, or add a pull Secret.";
     OOMKilled
-        "Agents were killed for using too much memory.",
-        "Raise `spec.agent.resources.limits.memory`, or lower the memory limiter's limits.";
+        "Pods were killed for using too much memory.",
+        "Raise `resources.limits.memory` in `spec.agent` (or `spec.gateway`), or lower the memory \
+        limiter's limits.";
     Unschedulable
-        "Agents find no room on their nodes.",
-        "Lower `spec.agent.resources.requests`, or give agents a priority class by \
-        `podTemplatePatch`.";
+        "Pods find no room on their nodes.",
+        "Lower `resources.requests` in `spec.agent` (or `spec.gateway`), or give them a priority \
+        class by `podTemplatePatch`.";
     Adopted
         "The reporting agents run the wanted configuration.",
         "";
@@ -242,4 +261,53 @@ catalogue! {
     QueueFull
         "The queue is full, so `delivery.onFull` acts.",
         "Look at the destination, or raise `delivery.queue.maxSize`.";
+    Sufficient
+        "Every trace was held until it was whole.",
+        "";
+    DecidedEarly
+        "Traces were decided before their time, since no more may be open.",
+        "Raise `spec.gateway.autoscaling.maxReplicas` or the gateway's memory, lower \
+        `spec.tail.decisionWait`, or leave `spec.tail.maxTraces` at 0.";
+    MemoryTooSmall
+        "The open traces of one `decisionWait` need more memory than gateways have.",
+        "Raise the gateway's memory or `spec.gateway.autoscaling.maxReplicas` of the Collector, or \
+        lower `spec.tail.decisionWait`.";
+    TracesTooLarge
+        "Traces grew beyond `spec.tail.maxTraceSize` and were decided at once.",
+        "Raise `spec.tail.maxTraceSize`, or find out who puts so many spans into one trace.";
+    AllEffective
+        "Every rule can do what it says.",
+        "";
+    RulesShadowed
+        "A rule changes nothing, since another one always keeps as much.",
+        "Remove the rule that the message names, or raise its `atLeastPercent`.";
+    RuleUnreachable
+        "A rule cannot match, or cannot keep what it says.",
+        "Correct or remove the rule that the message names.";
+    HeadCapsFloor
+        "`spec.head` drops traces before a floor above it can keep them.",
+        "Remove `spec.head`, or raise it to the floor that the message names.";
+    ContradictoryRules
+        "A keep and a limit rule with the same match ask for opposite things; the floor wins.",
+        "Remove one of the two that the message names.";
+    NeverMatched
+        "A rule has not matched anything for a day.",
+        "Check its match for spelling, with `sluice explain trace` on a trace that it should match.";
+    WarmingUp
+        "Too few calls were seen to tell which ones are slow or rare.",
+        "Wait for `minSamples` calls, or one `window`.";
+    Unbiased
+        "Every kept trace says with which probability it was kept.",
+        "";
+    AssumesUnsampledInput
+        "Spans without `ot=th` are taken as unsampled.",
+        "If senders sample without saying so, set `spec.traces.context.assumeUnsampled` of the \
+        pipeline to false.";
+    GuardDropped
+        "Kept traces were lost in a full queue, so counts from the rest are too low.",
+        "Look at the destinations, or raise `delivery.queue.maxSize`.";
+    InputProbabilityUnknown
+        "Spans come without `ot=th`, and may not be taken as unsampled.",
+        "Let senders write their probability (OpenTelemetry's consistent samplers do), or set \
+        `spec.traces.context.assumeUnsampled` of the pipeline to true.";
 }

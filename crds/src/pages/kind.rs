@@ -58,7 +58,8 @@ fn type_of(schema: &Map<String, Value>) -> String {
         return values.join(", ");
     }
     if schema.contains_key("x-kubernetes-int-or-string") {
-        return "quantity".to_owned();
+        let is_percent = name("pattern") == Some(crate::percent::PATTERN);
+        return if is_percent { "percentage" } else { "quantity" }.to_owned();
     }
     let inner = |key: &str| schema.get(key).and_then(Value::as_object).map(type_of);
     match (name("type").unwrap_or("any"), inner("items"), inner("additionalProperties")) {

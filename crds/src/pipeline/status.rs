@@ -32,7 +32,8 @@ pub struct TelemetryPipelineStatus {
     /// How far this generation has come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopted: Option<Adoption>,
-    /// Ready, Accepted, Programmed, FlowHealthy; and, only while True, Reconciling and Stalled.
+    /// Ready, Accepted, Programmed, FlowHealthy; and, only while True, SamplingPolicyAffected,
+    /// Reconciling and Stalled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::list_schema")]
     pub conditions: Vec<Condition>,

@@ -12,8 +12,12 @@ fn agent(at: &'static str, message: &'static str, right: &Value, wrong: &Value) 
     case(at, message, &json!({"agent": right}), &json!({"agent": wrong}))
 }
 
+fn gateway(at: &'static str, message: &'static str, right: &Value, wrong: &Value) -> Case {
+    case(at, message, &json!({"gateway": right}), &json!({"gateway": wrong}))
+}
+
 pub(super) fn cases() -> Vec<Case> {
-    [own(), memory(), placement()].into_iter().flatten().collect()
+    [own(), memory(), placement(), gateways()].into_iter().flatten().collect()
 }
 
 fn own() -> Vec<Case> {
@@ -42,6 +46,12 @@ fn own() -> Vec<Case> {
             "selfMonitoring.metrics.port must differ from the ports of receivers.otlp",
             &json!({"selfMonitoring": {"metrics": {"port": 9090}}}),
             &json!({"selfMonitoring": {"metrics": {"port": 4317}}}),
+        ),
+        case(
+            "spec",
+            "selfMonitoring.metrics.port must differ from 4319, the gateways'",
+            &json!({"selfMonitoring": {"metrics": {"port": 4320}}}),
+            &json!({"selfMonitoring": {"metrics": {"port": 4319}}}),
         ),
         case(
             "spec.image",
@@ -143,6 +153,52 @@ fn placement() -> Vec<Case> {
             "must be a folder of its own, outside the system's (for example /var/lib/sluice)",
             &storage(json!({"path": "/var/lib/sluice"})),
             &storage(json!({"path": "/var/log/pods"})),
+        ),
+    ]
+}
+
+fn gateways() -> Vec<Case> {
+    let limiter = |soft, hard| json!({"softLimit": soft, "hardLimit": hard});
+    let scaled = |min, max| json!({"autoscaling": {"minReplicas": min, "maxReplicas": max}});
+    vec![
+        gateway(
+            "spec.gateway.autoscaling",
+            "minReplicas must not exceed maxReplicas",
+            &scaled(3, 3),
+            &scaled(4, 3),
+        ),
+        gateway(
+            "spec.gateway.memoryLimiter",
+            "softLimit must be below hardLimit",
+            &json!({"memoryLimiter": limiter("400Mi", "500Mi")}),
+            &json!({"memoryLimiter": limiter("500Mi", "500Mi")}),
+        ),
+        gateway(
+            "spec.gateway",
+            "set resources.limits.memory, or both memoryLimiter.softLimit and hardLimit: without a \
+             limit a gateway cannot know when to shed",
+            &json!({"resources": {}, "memoryLimiter": limiter("400Mi", "500Mi")}),
+            &json!({"resources": {"limits": {"cpu": 1}}, "memoryLimiter": {"softLimit": "400Mi"}}),
+        ),
+        gateway(
+            "spec.gateway",
+            "memoryLimiter.hardLimit must be below resources.limits.memory, else the kernel kills \
+             the gateway first",
+            &json!({"memoryLimiter": {"hardLimit": "1900Mi"}}),
+            &json!({"memoryLimiter": {"hardLimit": "2Gi"}}),
+        ),
+        gateway(
+            "spec.gateway",
+            "memoryLimiter.softLimit must be below resources.limits.memory, else the kernel kills \
+             the gateway first",
+            &json!({"memoryLimiter": {"softLimit": "1900Mi"}}),
+            &json!({"memoryLimiter": {"softLimit": "2Gi"}}),
+        ),
+        gateway(
+            "spec.gateway",
+            "resources.requests.memory must not exceed resources.limits.memory",
+            &json!({"resources": {"limits": {"memory": "1Gi"}, "requests": {"memory": "1Gi"}}}),
+            &json!({"resources": {"limits": {"memory": "1Gi"}, "requests": {"memory": "1025Mi"}}}),
         ),
     ]
 }

@@ -3,6 +3,7 @@
 mod collector;
 mod destination;
 mod pipeline;
+mod samplingpolicy;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_cel::{ErrorKind, Validator};
@@ -29,7 +30,10 @@ fn schemas() -> BTreeMap<String, Value> {
 }
 
 fn cases() -> Vec<Case> {
-    [collector::cases(), pipeline::cases(), destination::cases()].into_iter().flatten().collect()
+    [collector::cases(), pipeline::cases(), destination::cases(), samplingpolicy::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Objects of a kind, from their spec.
@@ -72,16 +76,20 @@ fn every_rule_passes_the_right_object_and_stops_the_wrong_one() {
     }
 }
 
-/// Bounds of durations and sizes have examples of their own: their ends, and beyond them.
+/// Bounds of durations, sizes and percentages have examples of their own: their ends, and beyond
+/// them.
 #[test]
-fn durations_and_sizes_are_held_within_their_bounds() {
+fn durations_sizes_and_percentages_are_held_within_their_bounds() {
     let mut seen = 0;
     for (kind, schema) in schemas() {
         for (at, message) in rules(&schema) {
             let Some((min, max)) = bounds(&message) else { continue };
             seen += 1;
-            let is_size = max.ends_with('i');
-            let (below, above) = if is_size { ("1k", "999999Ti") } else { ("1ms", "9999h") };
+            let (below, above) = match max.trim_start_matches(|c: char| c.is_ascii_digit()) {
+                "Mi" | "Gi" | "Ti" => ("1k", "999999Ti"),
+                "s" | "m" | "h" => ("-1ms", "9999h"),
+                _ => ("-1", "101"),
+            };
             let rule = (at.clone(), message.clone());
             for (value, allowed) in [(min, true), (max, true), (below, false), (above, false)] {
                 let mut spec = at_path(at.trim_start_matches("spec."), value.into());
@@ -94,7 +102,7 @@ fn durations_and_sizes_are_held_within_their_bounds() {
             }
         }
     }
-    assert!(seen >= 12, "only {seen} bounds found");
+    assert!(seen >= 30, "only {seen} bounds found");
 }
 
 #[test]
@@ -117,11 +125,16 @@ fn every_rule_has_an_example() {
 }
 
 fn bounds(message: &str) -> Option<(&str, &str)> {
-    message.strip_prefix("must be ")?.split_once(" to ").filter(|(min, _)| !min.contains(' '))
+    let (min, rest) = message.strip_prefix("must be ")?.split_once(" to ")?;
+    let max = rest.split_whitespace().next()?;
+    (!min.contains(' ')).then_some((min, max))
 }
 
 fn at_path(path: &str, value: Value) -> Value {
-    path.rsplit('.').fold(value, |inner, name| json!({name: inner}))
+    path.rsplit('.').fold(value, |inner, name| match name.strip_suffix("[]") {
+        Some(list) => json!({list: [inner]}),
+        None => json!({name: inner}),
+    })
 }
 
 /// Every rule of a schema: where it stands and what it says.

@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     number_data_point::Value as Number,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -45,6 +45,12 @@ struct Arguments {
     count: usize,
     #[arg(long, default_value_t = 20)]
     per_request: usize,
+    /// Items of traces that are one trace: a root and its children, in the order of their numbers.
+    #[arg(long, default_value_t = 1)]
+    per_trace: usize,
+    /// The last span of each trace whose number is a multiple of this has an error; 0: none.
+    #[arg(long, default_value_t = 0)]
+    error_every: usize,
     /// From the start of one round to that of the next, or longer; at least 1.
     #[arg(long, default_value_t = 0)]
     pause_ms: u64,
@@ -195,19 +201,29 @@ async fn connect(endpoint: &str) -> Result<Channel> {
 }
 
 fn traces(arguments: &Arguments, round: Range<usize>) -> ExportTraceServiceRequest {
-    let spans = round.map(|number| Span {
-        trace_id: trace_id(&arguments.prefix, number).to_vec(),
-        span_id: (number as u64 + 1).to_be_bytes().to_vec(),
-        name: "GET /cart".into(),
-        start_time_unix_nano: now_ns(),
-        end_time_unix_nano: now_ns() + 1_000_000,
-        attributes: vec![id_of(arguments, number)],
-        ..Span::default()
-    });
+    let spans = round.map(|number| span(arguments, number));
     let scope_spans = vec![ScopeSpans { spans: spans.collect(), ..ScopeSpans::default() }];
     let resource = Some(resource(arguments));
     let spans = ResourceSpans { resource, scope_spans, ..ResourceSpans::default() };
     ExportTraceServiceRequest { resource_spans: vec![spans] }
+}
+
+fn span(arguments: &Arguments, number: usize) -> Span {
+    let (trace, place) = (number / arguments.per_trace, number % arguments.per_trace);
+    let id = |number: usize| (number as u64 + 1).to_be_bytes().to_vec();
+    let is_last = place + 1 == arguments.per_trace;
+    let is_failed = is_last && 0 < arguments.error_every && trace % arguments.error_every == 0;
+    Span {
+        trace_id: trace_id(&arguments.prefix, trace).to_vec(),
+        span_id: id(number),
+        parent_span_id: if place == 0 { Vec::new() } else { id(number - place) },
+        name: "GET /cart".into(),
+        start_time_unix_nano: now_ns(),
+        end_time_unix_nano: now_ns() + 1_000_000,
+        attributes: vec![id_of(arguments, number)],
+        status: is_failed.then(|| Status { code: 2, ..Status::default() }),
+        ..Span::default()
+    }
 }
 
 fn metrics(arguments: &Arguments, round: Range<usize>) -> ExportMetricsServiceRequest {
@@ -254,14 +270,19 @@ fn attribute(key: &str, value: &str) -> KeyValue {
     KeyValue { key: key.into(), value, ..KeyValue::default() }
 }
 
-/// Distinct for each prefix and number.
+/// Distinct for each prefix and number. Its second half is as good as random, which consistent
+/// sampling asks for: the claims compute it too.
 fn trace_id(prefix: &str, number: usize) -> [u8; 16] {
     let hash = prefix.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
+    // SplitMix64.
+    let mut mixed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     let mut id = [0; 16];
     id[..8].copy_from_slice(&hash.to_be_bytes());
-    id[8..].copy_from_slice(&(number as u64 + 1).to_be_bytes());
+    id[8..].copy_from_slice(&(mixed ^ (mixed >> 31)).to_be_bytes());
     id
 }
 

@@ -5,7 +5,7 @@ use crate::stage::{SYSTEM, Stage, install_chart, start_fleet};
 use anyhow::{Result, ensure};
 use std::time::Duration;
 
-const KINDS: [&str; 3] = ["collectors", "destinations", "telemetrypipelines"];
+const KINDS: [&str; 4] = ["collectors", "destinations", "samplingpolicies", "telemetrypipelines"];
 /// No step takes longer.
 const STEP: &str = "60s";
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
-const ACCOUNTS: &[&str] = &["sluice-operator", "sluice-agent"];
+const ACCOUNTS: &[&str] = &["sluice-operator", "sluice-agent", "sluice-gateway"];
 
 /// One verb that a rule allows an account.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,7 @@ use crate::control::Identity;
 use jiff::Timestamp;
 use sluice_plan::report::{
     Adoption, AgentReport, AgentState, DeliveryBook, DeliveryKey, FleetBooks, FleetReport,
-    FlowCounters, FlowKey, MemoryPressure, Signal,
+    FlowCounters, FlowKey, Load, MemoryPressure, PolicyCounts, Role, RuleCounts, Signal, TailState,
 };
 use sluice_wire::control::{self as wire, Hello, Report};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -144,6 +144,7 @@ fn agent_report(identity: &Identity, hello: &Hello, report: Report, now: Timesta
     AgentReport {
         incarnation: hello.incarnation.clone(),
         state: AgentState {
+            role: if identity.is_gateway { Role::Gateway } else { Role::Agent },
             node: identity.node.clone(),
             version: hello.version.clone(),
             config_hash: report.config_hash,
@@ -151,11 +152,19 @@ fn agent_report(identity: &Identity, hello: &Hello, report: Report, now: Timesta
             adoption_error: report.adoption_error,
             memory,
             unknown_peers: report.unknown_peers_total,
+            load: report.load.map(load),
             seen: now,
         },
         flows: report.pipelines.into_iter().filter_map(flow).collect(),
         deliveries: report.destinations.into_iter().filter_map(delivery).collect(),
+        policies: report.policies.into_iter().map(policy).collect(),
+        tail: report.tail.map(tail).unwrap_or_default(),
     }
+}
+
+fn load(load: wire::gateway::Load) -> Load {
+    let wire::gateway::Load { memory_percent, cpu_percent, queue_percent } = load;
+    Load { memory_percent, cpu_percent, queue_percent }
 }
 
 fn adoption(adoption: wire::Adoption) -> Adoption {
@@ -205,6 +214,30 @@ fn delivery(book: wire::DestinationBook) -> Option<(DeliveryKey, DeliveryBook)> 
         credentials_reason: book.credentials_reason,
     };
     Some((key, counters))
+}
+
+fn policy(counts: wire::sampling::PolicyCounts) -> (String, PolicyCounts) {
+    let rules = counts.rules.into_iter().map(|rule| {
+        let wire::sampling::RuleCounts { rule, matched, decided, kept } = rule;
+        (rule, RuleCounts { matched, decided, kept })
+    });
+    let own = PolicyCounts {
+        traces: counts.traces,
+        kept: counts.kept,
+        error_traces: counts.error_traces,
+        error_traces_kept: counts.error_traces_kept,
+        decided_early: counts.decided_early,
+        would_keep: counts.would_keep,
+        would_keep_errors: counts.would_keep_errors,
+        rules: rules.collect(),
+        warming: counts.warming.into_iter().collect(),
+    };
+    (counts.policy, own)
+}
+
+fn tail(state: wire::sampling::TailState) -> TailState {
+    let wire::sampling::TailState { open_traces, bytes, late_spans } = state;
+    TailState { open_traces, bytes, late_spans }
 }
 
 #[cfg(test)]

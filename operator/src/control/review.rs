@@ -23,6 +23,8 @@ pub struct Identity {
     pub pod: String,
     pub uid: String,
     pub node: String,
+    /// Its account is the gateways'.
+    pub is_gateway: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,24 +60,34 @@ pub type Reviewer =
 
 /// Asks the API server, and believes an accepted token for a while.
 pub(crate) fn reviewer(client: Client, settings: &Settings) -> Reviewer {
-    let account =
-        format!("system:serviceaccount:{}:{}", settings.namespace, settings.agent_service_account);
+    let account = |name| format!("system:serviceaccount:{}:{name}", settings.namespace);
+    let accounts = Accounts {
+        agents: account(&settings.agent_service_account),
+        gateways: account(&settings.gateway_service_account),
+    };
     let timeout = settings.call_timeout;
     let known = Arc::new(Known { kept: settings.review_kept, tokens: Mutex::default() });
     Arc::new(move |token| {
-        let (client, account, known) = (client.clone(), account.clone(), Arc::clone(&known));
+        let (client, accounts, known) = (client.clone(), accounts.clone(), Arc::clone(&known));
         async move {
             let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
             if let Some(identity) = known.find(key) {
                 return Ok(identity);
             }
             let review = ask(client, token, timeout).await?;
-            let identity = judge(review, &account)?;
+            let identity = judge(review, &accounts)?;
             known.remember(key, identity.clone());
             Ok(identity)
         }
         .boxed()
     })
+}
+
+/// Of collectors, as the API server names users.
+#[derive(Clone)]
+struct Accounts {
+    agents: String,
+    gateways: String,
 }
 
 async fn ask(client: Client, token: String, timeout: Duration) -> Result<TokenReview, Refusal> {
@@ -90,7 +102,7 @@ async fn ask(client: Client, token: String, timeout: Duration) -> Result<TokenRe
         .map_err(|error| Refusal::Failed(format!("the token could not be reviewed: {error}")))
 }
 
-fn judge(review: TokenReview, account: &str) -> Result<Identity, Refusal> {
+fn judge(review: TokenReview, accounts: &Accounts) -> Result<Identity, Refusal> {
     let refused = |reason: String| Err(Refusal::Refused(reason));
     let status = review.status.unwrap_or_default();
     if status.authenticated != Some(true) {
@@ -100,13 +112,16 @@ fn judge(review: TokenReview, account: &str) -> Result<Identity, Refusal> {
         return refused(format!("the token is not for audience {AUDIENCE}"));
     }
     let user = status.user.unwrap_or_default();
-    if user.username.as_deref() != Some(account) {
-        return refused(format!("the token is not of {account}"));
+    let name = user.username.as_deref().unwrap_or_default();
+    let is_gateway = name == accounts.gateways;
+    if name != accounts.agents && !is_gateway {
+        return refused(format!("the token is not of {}", accounts.agents));
     }
     let extra = |key: &str| claim(&user, key);
     match (extra("pod-name"), extra("pod-uid")) {
         (Some(pod), Some(uid)) => {
-            Ok(Identity { pod, uid, node: extra("node-name").unwrap_or_default() })
+            let node = extra("node-name").unwrap_or_default();
+            Ok(Identity { pod, uid, node, is_gateway })
         }
         _ => refused("the token is not bound to a pod".into()),
     }
@@ -143,10 +158,12 @@ mod tests {
     use serde_json::{Value, json};
 
     const ACCOUNT: &str = "system:serviceaccount:sluice-system:sluice-agent";
+    const GATEWAYS: &str = "system:serviceaccount:sluice-system:sluice-gateway";
 
     fn check(status: Value, expected: Result<&str, &str>) {
         let review = json!({"metadata": {}, "spec": {}, "status": status});
-        let found = judge(serde_json::from_value(review).unwrap(), ACCOUNT);
+        let accounts = Accounts { agents: ACCOUNT.into(), gateways: GATEWAYS.into() };
+        let found = judge(serde_json::from_value(review).unwrap(), &accounts);
         let found = found.map(|identity| identity.pod).map_err(|refusal| match refusal {
             Refusal::Refused(reason) | Refusal::Failed(reason) => reason,
         });

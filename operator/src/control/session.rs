@@ -5,6 +5,7 @@ use super::{Desk, Identity, Wanted};
 use crate::lease::Role;
 use futures::Stream;
 use jiff::Timestamp;
+use sluice_wire::control::gateway as wire;
 use sluice_wire::control::{
     Assignment, FromCollector, Hello, NotLeader, Report, ToCollector, from_collector, to_collector,
 };
@@ -26,11 +27,18 @@ pub(super) struct Session {
     hello: Option<Hello>,
     /// Hash of what was last sent.
     sent: Option<String>,
+    /// Of the ring that was last sent.
+    sent_ring: u64,
+    /// For a gateway that asked for it.
+    certificate: Option<String>,
     over: bool,
 }
 
 pub(super) fn not_leader(leader: &str) -> ToCollector {
-    let message = to_collector::Message::NotLeader(NotLeader { address: leader.to_owned() });
+    to(to_collector::Message::NotLeader(NotLeader { address: leader.to_owned() }))
+}
+
+fn to(message: to_collector::Message) -> ToCollector {
     ToCollector { message: Some(message) }
 }
 
@@ -47,7 +55,17 @@ impl Session {
     pub(super) fn open(desk: Desk, identity: Identity, inbound: Streaming<FromCollector>) -> Self {
         desk.metrics.collectors_connected.inc();
         let stream = STREAMS.fetch_add(1, Ordering::Relaxed);
-        Self { desk, identity, inbound, stream, hello: None, sent: None, over: false }
+        Self {
+            desk,
+            identity,
+            inbound,
+            stream,
+            hello: None,
+            sent: None,
+            sent_ring: 0,
+            certificate: None,
+            over: false,
+        }
     }
 
     pub(super) fn messages(self) -> impl Stream<Item = Result<ToCollector, Status>> {
@@ -113,10 +131,17 @@ impl Session {
                 return Some(not_leader(leader));
             }
         };
+        if let Some(chain) = self.certificate.take() {
+            let certificate = wire::Certificate { chain: chain.into_bytes() };
+            return Some(to(to_collector::Message::Certificate(certificate)));
+        }
         let assignments = std::sync::Arc::clone(&self.desk.assignments.borrow_and_update());
         let wanted: &Wanted = assignments.get(&self.hello.as_ref()?.fleet)?;
         if self.sent.as_ref() == Some(&wanted.hash) {
-            return None;
+            let ring = wanted.ring.as_ref().filter(|ring| ring.epoch != self.sent_ring)?;
+            self.sent_ring = ring.epoch;
+            let ring = wire::Ring { leader_epoch: epoch, ring: ring.ring.to_vec() };
+            return Some(to(to_collector::Message::Ring(ring)));
         }
         self.sent = Some(wanted.hash.clone());
         let assignment = Assignment {
@@ -124,7 +149,7 @@ impl Session {
             config_hash: wanted.hash.clone(),
             config: wanted.config.to_vec(),
         };
-        Some(ToCollector { message: Some(to_collector::Message::Assignment(assignment)) })
+        Some(to(to_collector::Message::Assignment(assignment)))
     }
 
     async fn step(&mut self) -> Step {
@@ -141,11 +166,26 @@ impl Session {
         }
     }
 
-    fn take(&self, message: FromCollector) {
+    fn take(&mut self, message: FromCollector) {
         match message.message {
             Some(from_collector::Message::Report(report)) => self.absorb(report),
-            // A second Hello, or what a newer collector says: not for this version.
-            Some(from_collector::Message::Hello(_)) | None => {}
+            Some(from_collector::Message::SigningRequest(request)) => self.sign(&request),
+            // A second Hello, an answer to what nobody asked, what is not served here, or what a newer
+            // collector says.
+            Some(from_collector::Message::Hello(_) | from_collector::Message::Found(_)) | None => {}
+        }
+    }
+
+    /// Only a gateway gets a certificate for gateways.
+    fn sign(&mut self, request: &wire::SigningRequest) {
+        let pod = &self.identity.pod;
+        if !self.identity.is_gateway {
+            tracing::warn!(pod, "an agent asked for a gateway's certificate");
+            return;
+        }
+        match (self.desk.signer)(&String::from_utf8_lossy(&request.request)) {
+            Ok(chain) => self.certificate = Some(chain),
+            Err(error) => tracing::error!(pod, error, "a certificate cannot be made"),
         }
     }
 

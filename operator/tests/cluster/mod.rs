@@ -3,15 +3,16 @@
 use crate::api::Api;
 use clap::Parser;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Resource;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{self, store::Writer};
 use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sluice_crds::{Collector, Destination, TelemetryPipeline};
+use sluice_crds::{Collector, Destination, SamplingPolicy, TelemetryPipeline};
 use sluice_operator::{
     Applier, Assignments, Authority, Events, Incomplete, Metrics, News, Published, Reporter,
     Reports, Settings, Spine, Stores, versions,
@@ -43,8 +44,11 @@ struct Writers {
     collectors: Writer<DeserializeGuard<Collector>>,
     pipelines: Writer<DeserializeGuard<TelemetryPipeline>>,
     destinations: Writer<DeserializeGuard<Destination>>,
+    policies: Writer<DeserializeGuard<SamplingPolicy>>,
     namespaces: Writer<PartialObjectMeta<Namespace>>,
     daemon_sets: Writer<DeserializeGuard<DaemonSet>>,
+    deployments: Writer<DeserializeGuard<Deployment>>,
+    disruption_budgets: Writer<PartialObjectMeta<PodDisruptionBudget>>,
     config_maps: Writer<DeserializeGuard<ConfigMap>>,
     services: Writer<PartialObjectMeta<Service>>,
     pods: Writer<DeserializeGuard<Pod>>,
@@ -55,8 +59,11 @@ impl Cluster {
         let (collectors, write_collectors) = reflector::store();
         let (pipelines, write_pipelines) = reflector::store();
         let (destinations, write_destinations) = reflector::store();
+        let (policies, write_policies) = reflector::store();
         let (namespaces, write_namespaces) = reflector::store();
         let (daemon_sets, write_daemon_sets) = reflector::store();
+        let (deployments, write_deployments) = reflector::store();
+        let (disruption_budgets, write_disruption_budgets) = reflector::store();
         let (config_maps, write_config_maps) = reflector::store();
         let (services, write_services) = reflector::store();
         let (pods, write_pods) = reflector::store();
@@ -64,8 +71,11 @@ impl Cluster {
             collectors,
             pipelines,
             destinations,
+            policies,
             namespaces,
             daemon_sets,
+            deployments,
+            disruption_budgets,
             config_maps,
             services,
             pods,
@@ -74,8 +84,11 @@ impl Cluster {
             collectors: write_collectors,
             pipelines: write_pipelines,
             destinations: write_destinations,
+            policies: write_policies,
             namespaces: write_namespaces,
             daemon_sets: write_daemon_sets,
+            deployments: write_deployments,
+            disruption_budgets: write_disruption_budgets,
             config_maps: write_config_maps,
             services: write_services,
             pods: write_pods,
@@ -121,8 +134,11 @@ impl Cluster {
         copy(&objects, &mut writers.collectors);
         copy(&objects, &mut writers.pipelines);
         copy(&objects, &mut writers.destinations);
+        copy(&objects, &mut writers.policies);
         copy(&objects, &mut writers.namespaces);
         copy(&objects, &mut writers.daemon_sets);
+        copy(&objects, &mut writers.deployments);
+        copy(&objects, &mut writers.disruption_budgets);
         copy(&objects, &mut writers.config_maps);
         copy(&objects, &mut writers.services);
         copy(&objects, &mut writers.pods);
@@ -184,18 +200,29 @@ pub(crate) fn collector(api: &Api, name: &str) {
     api.put(&format!("{OURS}/collectors/{name}"), object);
 }
 
+fn namespaced(kind: &str, name: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {
+            "name": name, "namespace": "shop", "uid": format!("uid-{name}"), "generation": 1,
+        },
+        "spec": spec,
+    })
+}
+
+/// A policy `web` of `shop`.
+pub(crate) fn policy(api: &Api) {
+    let spec = json!({
+        "keep": [{"name": "errors", "match": {"status": "Error"}, "atLeastPercent": 100}],
+        "default": {"keepPercent": 10},
+    });
+    let policy = namespaced("SamplingPolicy", "web", spec);
+    api.put(&format!("{OURS}/namespaces/shop/samplingpolicies/web"), policy);
+}
+
 /// A pipeline `web` in `shop`, and the destination that it names.
 pub(crate) fn pipeline(api: &Api) {
-    let namespaced = |kind: &str, name: &str, spec: Value| {
-        json!({
-            "apiVersion": "sluice.dev/v1alpha1",
-            "kind": kind,
-            "metadata": {
-                "name": name, "namespace": "shop", "uid": format!("uid-{name}"), "generation": 1,
-            },
-            "spec": spec,
-        })
-    };
     let spec = json!({
         "sources": {"otlp": {"enabled": true}},
         "traces": {"destinationRefs": [{"name": "tempo"}]},

@@ -1,7 +1,7 @@
 //! The config as ConfigMaps, gzip'd and split: one set that always holds the newest, which nobody
 //! mounts, and one for new pods, rewritten rarely since every kubelet watches it.
 
-use super::{Source, agent_name, metadata};
+use super::{AGENT, Source, agent_name, metadata};
 use crate::observed::Fleet;
 use crate::problem::Problem;
 use flate2::read::GzDecoder;
@@ -112,7 +112,7 @@ fn part_of(
     annotations: BTreeMap<String, String>,
     data: ByteString,
 ) -> ConfigMap {
-    let mut metadata = metadata(source, set.name(source.name, part));
+    let mut metadata = metadata(source, AGENT, set.name(source.name, part));
     metadata.annotations = Some(annotations);
     let binary_data = Some(BTreeMap::from([(key(part), data)]));
     ConfigMap { metadata, binary_data, ..ConfigMap::default() }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// The fields by which Kubernetes tells the items of a pod's lists apart.
-const KEYS: [(&str, &str); 8] = [
+const KEYS: [(&str, &str); 9] = [
     ("containers", "name"),
     ("initContainers", "name"),
     ("volumes", "name"),
@@ -12,6 +12,7 @@ const KEYS: [(&str, &str); 8] = [
     ("volumeMounts", "mountPath"),
     ("ports", "containerPort"),
     ("hostAliases", "ip"),
+    ("topologySpreadConstraints", "topologyKey"),
 ];
 
 pub(super) fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) {

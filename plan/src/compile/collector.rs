@@ -1,5 +1,6 @@
 //! The part of a config that its Collector decides.
 
+use super::gateway::{self, Gateways};
 use crate::observed::Settings;
 use crate::problem::Problem;
 use sluice_crds::CollectorSpec;
@@ -17,6 +18,7 @@ pub(crate) struct Base {
     pub(crate) batch: Batch,
     pub(crate) limiter: Limiter,
     pub(crate) metrics_port: u16,
+    pub(crate) gateways: Gateways,
 }
 
 impl Base {
@@ -27,6 +29,7 @@ impl Base {
             batch: config.batch.clone(),
             limiter: config.limiter.clone(),
             metrics_port: config.metrics_port,
+            gateways: Gateways::of(config),
         }
     }
 }
@@ -58,6 +61,7 @@ pub(super) fn compile(
         },
         limiter: limiter(spec)?,
         metrics_port: port("spec.selfMonitoring.metrics.port", spec.metrics().port)?,
+        gateways: gateway::compile(spec)?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The running sum over the agents of one fleet, and its rates. Time is an argument.
 
+use super::policies::PolicyBooks;
 use super::{
     AgentReport, Delivery, DeliveryBook, DeliveryKey, Failure, FleetReport, Flow, FlowCounters,
     FlowKey, FlowRates,
@@ -18,6 +19,7 @@ pub struct FleetBooks {
     last: BTreeMap<String, AgentReport>,
     flows: BTreeMap<FlowKey, FlowCounters>,
     deliveries: BTreeMap<DeliveryKey, DeliveryTotal>,
+    policies: PolicyBooks,
     snapshots: VecDeque<Snapshot>,
     shown: BTreeMap<FlowKey, FlowRates>,
     shown_at: Option<Timestamp>,
@@ -56,20 +58,25 @@ impl FleetBooks {
     pub fn absorb(&mut self, pod: &str, report: AgentReport) {
         let before = self.last.remove(pod);
         self.retire(pod, before.as_ref());
-        let restarted = before.as_ref().is_some_and(|b| b.incarnation != report.incarnation);
-        for (key, counters) in &report.flows {
-            let past = before.as_ref().and_then(|b| b.flows.get(key));
-            let total = self.flows.entry(key.clone()).or_default();
-            let base = baseline(past, counters, before.is_some(), restarted);
-            total.add(&counters.since(&base));
-            total.held += counters.held;
-        }
-        for (key, book) in &report.deliveries {
-            let past = before.as_ref().and_then(|b| b.deliveries.get(key));
-            let total = self.deliveries.entry(key.clone()).or_default();
-            let base = baseline(past, book, before.is_some(), restarted);
-            total.add(pod, book, &base);
-        }
+        let past = Past::of(before.as_ref(), &report.incarnation);
+        past.grow(
+            &mut self.flows,
+            &report.flows,
+            |r| &r.flows,
+            |total, own, base| {
+                total.add(&own.since(base));
+                total.held += own.held;
+            },
+        );
+        past.grow(
+            &mut self.deliveries,
+            &report.deliveries,
+            |r| &r.deliveries,
+            |total, own, base| {
+                total.add(pod, own, base);
+            },
+        );
+        self.policies.absorb(&past, &report);
         self.last.insert(pod.to_owned(), report);
     }
 
@@ -94,12 +101,14 @@ impl FleetBooks {
                 total.exceptions.remove(pod);
             }
         }
+        self.policies.retire(before);
     }
 
     /// The sum as of now. Books of which `keep` says no are closed: their objects are gone.
     pub fn report(&mut self, now: Timestamp, keep: impl Fn(&str) -> bool) -> FleetReport {
         self.flows.retain(|key, _| keep(&key.pipeline));
         self.deliveries.retain(|key, _| keep(&key.pipeline) && keep(&key.destination));
+        self.policies.retain(&keep);
         self.snapshot(now);
         let base = self.snapshots.front();
         let seconds = base.map_or(0, |s| now.duration_since(s.at).as_secs()).max(0);
@@ -114,6 +123,7 @@ impl FleetBooks {
         if self.shown_at.is_none_or(|at| now.duration_since(at).as_secs() >= WINDOW_S) {
             self.shown.clone_from(&live);
             self.shown_at = Some(now);
+            self.policies.show(now);
         }
         let flows = live.into_iter().map(|(key, rates)| {
             let total = self.flows.get(&key).copied().unwrap_or_default();
@@ -128,6 +138,8 @@ impl FleetBooks {
             agents: self.last.iter().map(|(pod, r)| (pod.clone(), r.state.clone())).collect(),
             flows: flows.collect(),
             deliveries: deliveries.collect(),
+            policies: self.policies.flows(now),
+            tail: self.policies.tail(),
         }
     }
 
@@ -149,13 +161,53 @@ impl FleetBooks {
     }
 }
 
-/// What a counter is measured from: zero after a restart or for a new book of a known pod, itself
-/// for a pod that was never seen.
-fn baseline<T: Clone + Default>(past: Option<&T>, own: &T, known: bool, restarted: bool) -> T {
-    match (known, restarted) {
-        (false, _) => own.clone(),
-        (true, true) => T::default(),
-        (true, false) => past.cloned().unwrap_or_default(),
+/// What an agent had counted when it last reported.
+pub(super) enum Past<'a> {
+    /// Never seen: what it has counted so far is not counted here.
+    Unknown,
+    /// Its counters began at zero since then.
+    Restarted,
+    Known(&'a AgentReport),
+}
+
+impl<'a> Past<'a> {
+    fn of(before: Option<&'a AgentReport>, incarnation: &str) -> Self {
+        match before {
+            None => Self::Unknown,
+            Some(before) if before.incarnation == incarnation => Self::Known(before),
+            Some(_) => Self::Restarted,
+        }
+    }
+
+    /// What a counter is measured from.
+    pub(super) fn base<C: Clone + Default + 'a>(
+        &self,
+        own: &C,
+        past: impl Fn(&'a AgentReport) -> Option<&'a C>,
+    ) -> C {
+        match self {
+            Self::Unknown => own.clone(),
+            Self::Restarted => C::default(),
+            Self::Known(before) => past(before).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Adds each book to the total of its key: `add` is given the book and what it is measured from.
+    pub(super) fn grow<K, C, T>(
+        &self,
+        totals: &mut BTreeMap<K, T>,
+        books: &BTreeMap<K, C>,
+        of: impl Fn(&'a AgentReport) -> &'a BTreeMap<K, C>,
+        mut add: impl FnMut(&mut T, &C, &C),
+    ) where
+        K: Clone + Ord + 'a,
+        C: Clone + Default + 'a,
+        T: Default,
+    {
+        for (key, own) in books {
+            let base = self.base(own, |before| of(before).get(key));
+            add(totals.entry(key.clone()).or_default(), own, &base);
+        }
     }
 }
 
@@ -192,7 +244,7 @@ impl FlowCounters {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "two digits of it are shown")]
-fn rate(items: u64, seconds: i64) -> f64 {
+pub(super) fn rate(items: u64, seconds: i64) -> f64 {
     if seconds == 0 { 0.0 } else { items as f64 / seconds as f64 }
 }
 

@@ -19,6 +19,7 @@ fn delivery() -> DeliveryKey {
 /// An agent that has taken `accepted` items since its start and holds `held` of them.
 fn report(incarnation: &str, accepted: u64, held: u64) -> AgentReport {
     let state = AgentState {
+        role: Role::Agent,
         node: "node".into(),
         version: "0.1.0".into(),
         config_hash: "abc".into(),
@@ -26,6 +27,7 @@ fn report(incarnation: &str, accepted: u64, held: u64) -> AgentReport {
         adoption_error: String::new(),
         memory: MemoryPressure::Normal,
         unknown_peers: 0,
+        load: None,
         seen: at(0),
     };
     let counters = FlowCounters { accepted, held, ..FlowCounters::default() };
@@ -35,6 +37,8 @@ fn report(incarnation: &str, accepted: u64, held: u64) -> AgentReport {
         state,
         flows: BTreeMap::from([(flow(), counters)]),
         deliveries: BTreeMap::from([(delivery(), book)]),
+        policies: BTreeMap::new(),
+        tail: TailState::default(),
     }
 }
 

@@ -1,10 +1,11 @@
-//! Which agents run what is wanted: compared by content, since an agent of an older config may run
-//! an object's wanted version nevertheless.
+//! Which collectors run what is wanted: compared by content, since one of an older config may run an
+//! object's wanted version nevertheless.
 
 use crate::compile::{Compiled, destinations_of};
 use crate::observed::{Fleet, Observed};
-use crate::report::{Adoption, AgentState};
+use crate::report::{Adoption, AgentState, Role};
 use sluice_engine::config::Config;
+use sluice_engine::config::gateway::Gateway;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many percent of the agents make a rollout done, and of those that report a generation ready.
@@ -17,21 +18,22 @@ pub(super) fn is_enough(part: i64, of: i64) -> bool {
 /// By the name of the Collector.
 pub(crate) struct Adoptions<'a>(BTreeMap<&'a str, FleetAdoption<'a>>);
 
-/// The agents of one fleet, counted by the config that they run.
+/// The collectors of one fleet, counted by the config that they run.
 #[derive(Default)]
 pub(super) struct FleetAdoption<'a> {
     pub(super) wanted: Option<&'a Config>,
-    pub(super) reporting: usize,
-    /// Agents that run the wanted config as a whole.
-    pub(super) adopted: usize,
-    /// What the first agent says that refused the wanted config.
+    /// Agents that run the wanted config as a whole, of those that report.
+    pub(super) agents: Count,
+    pub(super) gateways: Count,
+    /// What the first collector says that refused the wanted config.
     pub(super) rejection: Option<&'a AgentState>,
     others: BTreeMap<&'a str, Other<'a>>,
 }
 
-/// The agents that run one other config, and in what it differs.
+/// The collectors that run one other config, and in what it differs.
 struct Other<'a> {
     agents: usize,
+    gateways: usize,
     /// `None`: not known, so nothing in it counts as adopted.
     differences: Option<Differences<'a>>,
 }
@@ -40,6 +42,7 @@ struct Differences<'a> {
     base: bool,
     pipelines: BTreeSet<&'a str>,
     destinations: BTreeSet<&'a str>,
+    policies: BTreeSet<&'a str>,
 }
 
 impl<'a> Differences<'a> {
@@ -49,11 +52,18 @@ impl<'a> Differences<'a> {
                 || wanted.receivers != running.receivers
                 || wanted.batch != running.batch
                 || wanted.limiter != running.limiter
-                || wanted.metrics_port != running.metrics_port,
+                || wanted.metrics_port != running.metrics_port
+                || !is_set_up_alike(&wanted.gateway, &running.gateway),
             pipelines: differing(&wanted.pipelines, &running.pipelines),
             destinations: differing(&wanted.destinations, &running.destinations),
+            policies: differing(&wanted.sampling.policies, &running.sampling.policies),
         }
     }
+}
+
+/// But for what policies decide: whether there are gateways, and whether traces go through them.
+fn is_set_up_alike(a: &Gateway, b: &Gateway) -> bool {
+    a.is_absent() || b.is_absent() || *a == Gateway { needed: a.needed, ..b.clone() }
 }
 
 /// The keys of `wanted` of which `running` has no equal value. Both are walked once, side by side.
@@ -70,7 +80,7 @@ fn differing<'a, T: PartialEq>(
     differing.map(|(key, _)| key.as_str()).collect()
 }
 
-/// Of some agents, how many.
+/// Of some collectors, how many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) adopted: usize,
@@ -116,9 +126,13 @@ impl<'a> Adoptions<'a> {
 impl<'a> FleetAdoption<'a> {
     fn count(&mut self, fleet: &'a Fleet, wanted: &str) {
         for agent in fleet.report.agents.values() {
-            self.reporting += 1;
+            let count = match agent.role {
+                Role::Agent => &mut self.agents,
+                Role::Gateway => &mut self.gateways,
+            };
+            count.of += 1;
             if !wanted.is_empty() && agent.config_hash == wanted {
-                self.adopted += 1;
+                count.adopted += 1;
                 continue;
             }
             if agent.adoption == Adoption::Failed {
@@ -128,41 +142,62 @@ impl<'a> FleetAdoption<'a> {
                 let running = fleet.configs.get(&agent.config_hash);
                 let differences = running.zip(self.wanted);
                 let differences = differences.map(|(r, wanted)| Differences::between(wanted, r));
-                Other { agents: 0, differences }
+                Other { agents: 0, gateways: 0, differences }
             });
-            other.agents += 1;
+            match agent.role {
+                Role::Agent => other.agents += 1,
+                Role::Gateway => other.gateways += 1,
+            }
         }
     }
 
     pub(super) fn whole(&self) -> Count {
-        Count { adopted: self.adopted, of: self.reporting }
+        self.agents.add(self.gateways)
     }
 
-    /// Agents that run what the Collector itself decides, whichever pipelines they run.
+    /// Collectors that run what the Collector itself decides, whichever pipelines they run.
     pub(super) fn base(&self) -> Count {
-        self.of_those(|differences| !differences.base)
+        self.of_all(|differences| !differences.base)
     }
 
     /// Agents that run the wanted version of a pipeline, with the wanted versions of its
     /// destinations.
     pub(super) fn pipeline(&self, key: &str) -> Count {
         let Some(pipeline) = self.wanted.and_then(|wanted| wanted.pipelines.get(key)) else {
-            return Count { adopted: 0, of: self.reporting };
+            return Count { adopted: 0, of: self.agents.of };
         };
-        self.of_those(|differences| {
+        self.of_agents(|differences| {
             let differs = |key: &String| differences.destinations.contains(key.as_str());
             !differences.pipelines.contains(key) && !destinations_of(pipeline).any(differs)
         })
     }
 
     pub(super) fn destination(&self, key: &str) -> Count {
-        self.of_those(|differences| !differences.destinations.contains(key))
+        self.of_all(|differences| !differences.destinations.contains(key))
     }
 
-    fn of_those(&self, same: impl Fn(&Differences<'_>) -> bool) -> Count {
-        let equal = self.others.values().filter(|o| o.differences.as_ref().is_some_and(&same));
-        let equal: usize = equal.map(|other| other.agents).sum();
-        Count { adopted: self.adopted + equal, of: self.reporting }
+    /// Collectors that run the wanted version of a policy, for the wanted pipelines: gateways
+    /// decide by it, agents send them the traces. Without a gateway nobody runs it.
+    pub(super) fn policy(&self, key: &str) -> Count {
+        if self.gateways.of == 0 {
+            return Count::default();
+        }
+        self.of_all(|differences| !differences.policies.contains(key))
+    }
+
+    fn of_all(&self, same: impl Fn(&Differences<'_>) -> bool) -> Count {
+        let gateways = self.equal(&same).map(|other| other.gateways).sum::<usize>();
+        let gateways = Count { adopted: self.gateways.adopted + gateways, ..self.gateways };
+        self.of_agents(same).add(gateways)
+    }
+
+    fn of_agents(&self, same: impl Fn(&Differences<'_>) -> bool) -> Count {
+        let agents: usize = self.equal(&same).map(|other| other.agents).sum();
+        Count { adopted: self.agents.adopted + agents, ..self.agents }
+    }
+
+    fn equal(&self, same: &impl Fn(&Differences<'_>) -> bool) -> impl Iterator<Item = &Other<'a>> {
+        self.others.values().filter(move |o| o.differences.as_ref().is_some_and(same))
     }
 }
 

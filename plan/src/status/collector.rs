@@ -4,18 +4,19 @@ use super::Source;
 use super::adoption::{FleetAdoption, is_enough};
 use super::conditions::{Conditions, Readiness};
 use super::flow::sentence;
+use super::gateways::Gateways;
 use crate::children::{agent_name, version};
 use crate::compile::{CompiledFleet, FleetState, Verdict};
 use crate::observed::{
     DaemonSetState, Fleet, Refusal, RefusalCause, Settings, UnreadyPod, UnreadyReason,
 };
-use crate::report::MemoryPressure;
+use crate::report::{AgentState, MemoryPressure, Role};
 use jiff::Timestamp;
 use sluice_crds::collector::{
-    AgentCounts, ConfigVersions, Effective, Endpoints, PipelineCounts, Versions,
+    AgentCounts, ConfigVersions, Effective, Endpoints, GatewayMode, PipelineCounts, Stage, Versions,
 };
 use sluice_crds::conditions::{ConditionType, Reason, Status};
-use sluice_crds::{Collector, CollectorSpec, CollectorStatus};
+use sluice_crds::{Collector, CollectorSpec, CollectorStatus, Size};
 
 /// An agent that saw fewer unknown peers may have been unlucky with new pods.
 const UNKNOWN_PEERS_MIN: u64 = 10;
@@ -35,12 +36,17 @@ pub(super) fn status(
     let no_agents = FleetAdoption::default();
     let adoption = source.adoptions.fleet(name).unwrap_or(&no_agents);
     let mut conditions = Conditions::new(conditions_before, generation, source.observed.now);
-    let rollout = Rollout::of(fleet, settings, source.observed.now);
+    let now = source.observed.now;
+    let rollout = Rollout::of(fleet, settings, now);
+    let wanted = compiled.config.as_ref().and_then(|config| config.gateways.as_deref());
+    let gateways = Gateways::of(wanted, &object.spec, fleet, settings, now);
     set_agents_available(&mut conditions, &rollout);
+    gateways.set_available(&mut conditions);
     set_config_adopted(&mut conditions, adoption, &rollout, settings);
     set_memory_pressure(&mut conditions, fleet);
     set_sender_identity(&mut conditions, fleet);
-    let readiness = readiness(&conditions, compiled, fleet, &rollout, adoption, settings);
+    let works = Works { fleet, rollout: &rollout, gateways: &gateways, adoption };
+    let readiness = readiness(&conditions, compiled, &works, settings);
     conditions.set_readiness(readiness, settings.progress_deadline);
     CollectorStatus {
         observed_generation: Some(generation),
@@ -50,9 +56,12 @@ pub(super) fn status(
             oldest: oldest_version(fleet),
         }),
         agents: Some(counts(&rollout, adoption)),
+        gateways: Some(
+            gateways.counts(adoption.gateways, before.and_then(|b| b.gateways.as_ref())),
+        ),
         config: config_versions(compiled, adoption, before.and_then(|b| b.config.clone())),
         endpoints: Some(endpoints(name, &object.spec, settings)),
-        effective: effective(&object.spec),
+        effective: effective(&object.spec, compiled),
         pipelines: Some(pipelines(source, name)),
         conditions: conditions.finish(),
     }
@@ -98,15 +107,18 @@ impl Rollout {
 
     /// Why agents are not there.
     fn reason(&self) -> Reason {
-        match self.worst {
-            Some(UnreadyReason::ImagePullFailed) => Reason::ImagePullFailed,
-            Some(UnreadyReason::OutOfMemory) => Reason::OOMKilled,
-            Some(UnreadyReason::CrashLooping) => Reason::PodsCrashLooping,
-            Some(UnreadyReason::Unschedulable) => Reason::Unschedulable,
-            Some(UnreadyReason::Evicted | UnreadyReason::Starting) | None => {
-                Reason::RolloutInProgress
-            }
-        }
+        unready_reason(self.worst)
+    }
+}
+
+/// Why pods are not there, of which the worst is so.
+pub(super) fn unready_reason(worst: Option<UnreadyReason>) -> Reason {
+    match worst {
+        Some(UnreadyReason::ImagePullFailed) => Reason::ImagePullFailed,
+        Some(UnreadyReason::OutOfMemory) => Reason::OOMKilled,
+        Some(UnreadyReason::CrashLooping) => Reason::PodsCrashLooping,
+        Some(UnreadyReason::Unschedulable) => Reason::Unschedulable,
+        Some(UnreadyReason::Evicted | UnreadyReason::Starting) | None => Reason::RolloutInProgress,
     }
 }
 
@@ -130,22 +142,27 @@ fn set_config_adopted(
     let late = conditions.is_overdue(type_, settings.progress_deadline);
     let (status, reason) = match adoption.rejection {
         _ if rollout.has_no_node() => (Status::True, Reason::Adopted),
-        _ if adoption.reporting == 0 => (Status::Unknown, Reason::StaleReports),
+        _ if adoption.agents.of == 0 => (Status::Unknown, Reason::StaleReports),
         _ if adoption.whole().is_enough() => (Status::True, Reason::Adopted),
         Some(_) => (Status::False, Reason::RejectedByAgent),
         None if late => (Status::False, Reason::SomeAgentsStale),
         None => (Status::False, Reason::AdoptionInProgress),
     };
     let message = match (reason, adoption.rejection) {
-        (Reason::RejectedByAgent, Some(agent)) => rejection(&agent.node, &agent.adoption_error),
+        (Reason::RejectedByAgent, Some(collector)) => rejection(collector),
         _ => sentence(reason),
     };
     conditions.set(type_, status, reason, message);
 }
 
-/// What an agent says that refused a configuration.
-pub(super) fn rejection(node: &str, error: &str) -> String {
-    format!("The agent of node {node} says: {error}. {}", Reason::RejectedByAgent.remedy())
+/// What a collector says that refused a configuration.
+pub(super) fn rejection(collector: &AgentState) -> String {
+    let AgentState { node, adoption_error: error, .. } = collector;
+    let who = match collector.role {
+        Role::Agent => "The agent of",
+        Role::Gateway => "A gateway on",
+    };
+    format!("{who} node {node} says: {error}. {}", Reason::RejectedByAgent.remedy())
 }
 
 fn set_memory_pressure(conditions: &mut Conditions<'_>, fleet: &Fleet) {
@@ -160,8 +177,9 @@ fn set_memory_pressure(conditions: &mut Conditions<'_>, fleet: &Fleet) {
 
 /// Degraded where half of the agents see more than a few senders that they cannot tell apart.
 fn set_sender_identity(conditions: &mut Conditions<'_>, fleet: &Fleet) {
-    let agents = &fleet.report.agents;
-    let blind = agents.values().filter(|agent| agent.unknown_peers >= UNKNOWN_PEERS_MIN).count();
+    let agents: Vec<_> =
+        fleet.report.agents.values().filter(|agent| agent.role == Role::Agent).collect();
+    let blind = agents.iter().filter(|agent| agent.unknown_peers >= UNKNOWN_PEERS_MIN).count();
     let (status, reason) = match blind > 0 && blind * 2 >= agents.len() {
         true => (Status::True, Reason::UnknownPeers),
         false => (Status::False, Reason::Normal),
@@ -169,14 +187,21 @@ fn set_sender_identity(conditions: &mut Conditions<'_>, fleet: &Fleet) {
     conditions.set(ConditionType::SenderIdentityDegraded, status, reason, sentence(reason));
 }
 
+/// What has become of what was asked for.
+struct Works<'a> {
+    fleet: &'a Fleet,
+    rollout: &'a Rollout,
+    gateways: &'a Gateways<'a>,
+    adoption: &'a FleetAdoption<'a>,
+}
+
 fn readiness(
     conditions: &Conditions<'_>,
     compiled: &CompiledFleet,
-    fleet: &Fleet,
-    rollout: &Rollout,
-    adoption: &FleetAdoption<'_>,
+    works: &Works<'_>,
     settings: &Settings,
 ) -> Readiness {
+    let Works { fleet, rollout, gateways, adoption } = works;
     let done = |reason: Reason| Readiness::Done(reason, sentence(reason));
     match &compiled.state {
         FleetState::Broken(problem) => {
@@ -193,21 +218,18 @@ fn readiness(
         return done(Reason::NoEligibleNodes);
     }
     if !rollout.is_done() {
-        let message = sentence(rollout.reason());
-        // A large fleet may take longer than the deadline, as long as each pod does not.
-        return match rollout.hangs {
-            true => under_way(Reason::RollingOut, message),
-            false => Readiness::Waiting { reconciling: Reason::RollingOut, message },
-        };
+        return rolling_out(rollout.hangs, sentence(rollout.reason()));
+    }
+    if !gateways.is_done() {
+        return rolling_out(gateways.hangs, format!("Gateways: {}", sentence(gateways.reason)));
     }
     if adoption.base().is_enough() {
         return done(Reason::Reconciled);
     }
     if let Some(agent) = adoption.rejection {
-        let message = rejection(&agent.node, &agent.adoption_error);
-        return Readiness::Failed(Reason::RejectedByAgent, message);
+        return Readiness::Failed(Reason::RejectedByAgent, rejection(agent));
     }
-    if adoption.reporting == 0 && conditions.was_true(ConditionType::Ready) {
+    if adoption.agents.of == 0 && conditions.was_true(ConditionType::Ready) {
         return done(Reason::Reconciled);
     }
     let overdue = conditions.is_overdue(ConditionType::ConfigAdopted, settings.progress_deadline);
@@ -215,6 +237,14 @@ fn readiness(
     match overdue {
         true => under_way(Reason::WaitingForAgents, message),
         false => Readiness::Waiting { reconciling: Reason::WaitingForAgents, message },
+    }
+}
+
+/// A large fleet may take longer than the deadline, as long as each pod does not.
+fn rolling_out(hangs: bool, message: String) -> Readiness {
+    match hangs {
+        true => under_way(Reason::RollingOut, message),
+        false => Readiness::Waiting { reconciling: Reason::RollingOut, message },
     }
 }
 
@@ -236,8 +266,8 @@ fn counts(rollout: &Rollout, adoption: &FleetAdoption<'_>) -> AgentCounts {
     AgentCounts {
         desired: set.desired,
         ready: set.ready,
-        adopted: i32::try_from(adoption.adopted).unwrap_or(i32::MAX),
-        reporting: i32::try_from(adoption.reporting).unwrap_or(i32::MAX),
+        adopted: i32::try_from(adoption.agents.adopted).unwrap_or(i32::MAX),
+        reporting: i32::try_from(adoption.agents.of).unwrap_or(i32::MAX),
         summary: format!("{}/{}", set.ready, set.desired),
     }
 }
@@ -263,11 +293,17 @@ fn endpoints(name: &str, spec: &CollectorSpec, settings: &Settings) -> Endpoints
     }
 }
 
-fn effective(spec: &CollectorSpec) -> Option<Effective> {
-    let agent = spec.agent();
+fn effective(spec: &CollectorSpec, compiled: &CompiledFleet) -> Option<Effective> {
+    let (agent, gateway) = (spec.agent(), spec.gateway());
+    let may_run = gateway.mode != GatewayMode::Never;
+    let limit = |limit: Option<Size>| Some(limit.filter(|_| may_run)?.to_string());
+    let is_needed = compiled.config.as_ref().is_some_and(|config| config.config.gateway.needed);
     Some(Effective {
         agent_soft_limit: agent.soft_limit()?.to_string(),
         agent_hard_limit: agent.hard_limit()?.to_string(),
+        gateway_soft_limit: limit(gateway.soft_limit()),
+        gateway_hard_limit: limit(gateway.hard_limit()),
+        gateway_needed_for: is_needed.then_some(Stage::TailSampling).into_iter().collect(),
     })
 }
 

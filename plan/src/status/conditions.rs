@@ -78,6 +78,14 @@ impl<'a> Conditions<'a> {
         })
     }
 
+    /// The condition had one of these reasons already, and said so of this generation.
+    pub(super) fn had_reason(&self, type_: ConditionType, reasons: &[Reason]) -> bool {
+        self.was(type_).is_some_and(|before| {
+            reasons.iter().any(|reason| reason.as_str() == before.reason)
+                && before.observed_generation == Some(self.generation)
+        })
+    }
+
     /// Whether the condition has been other than True for longer than `deadline`.
     pub(super) fn is_overdue(&self, type_: ConditionType, deadline: SignedDuration) -> bool {
         let before = self.was(type_).filter(|before| before.status != "True");

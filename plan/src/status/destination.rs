@@ -5,6 +5,7 @@ use super::adoption::Count;
 use super::conditions::{Conditions, Readiness};
 use super::delivery::{Failing, Summary};
 use super::flow::sentence;
+use crate::children::{AGENT, GATEWAY};
 use crate::compile::{Compiled, destinations_of};
 use crate::observed::{ObjectName, Observed};
 use crate::report::{Delivery, DeliveryKey, Signal};
@@ -187,7 +188,8 @@ fn credentials_message(
                 "Agents may not read a Secret of namespace {namespace}: one of {list}. Apply what \
                  `sluice render --rbac` prints, or run: kubectl -n {namespace} create role {role} \
                  --verb=get --resource=secrets {flags} && kubectl -n {namespace} create \
-                 rolebinding {role} --role={role} --serviceaccount={system}:sluice-agent"
+                 rolebinding {role} --role={role} --serviceaccount={system}:{AGENT} \
+                 --serviceaccount={system}:{GATEWAY}"
             )
         }
         _ => sentence(reason),

@@ -1,8 +1,11 @@
 //! What is told once: the transitions between two statuses of one object.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use sluice_crds::collector::GatewayCounts;
 use sluice_crds::conditions::{ConditionType, EventReason, Reason};
-use sluice_crds::{CollectorStatus, DestinationStatus, TelemetryPipelineStatus};
+use sluice_crds::{
+    CollectorStatus, DestinationStatus, SamplingPolicyStatus, TelemetryPipelineStatus,
+};
 
 /// A reason, and a note that ends with what to do.
 pub(super) type Told = (EventReason, String);
@@ -62,6 +65,32 @@ pub(super) fn of_collector(before: &CollectorStatus, after: &CollectorStatus) ->
         told.push((EventReason::MemoryPressure, memory.message.clone()));
     }
     told.extend(upgraded(before, after));
+    told.extend(gateways(before.gateways.as_ref(), after.gateways.as_ref()));
+    told
+}
+
+fn gateways(before: Option<&GatewayCounts>, after: Option<&GatewayCounts>) -> Vec<Told> {
+    let nothing = GatewayCounts::default();
+    let (was, is) = (before.unwrap_or(&nothing), after.unwrap_or(&nothing));
+    let mut told = Vec::new();
+    match (was.desired, is.desired) {
+        (was, is) if was == is => {}
+        (0, is) => told.push((EventReason::GatewayStarted, format!("{is} gateways are started."))),
+        (_, 0) => {
+            let note = "Gateways are stopped: no policy needs whole traces, or `spec.gateway.mode` \
+                        is Never.";
+            told.push((EventReason::GatewayStopped, note.to_owned()));
+        }
+        (was, is) => {
+            let note = format!("There are to be {is} gateways in place of {was}.");
+            told.push((EventReason::GatewayScaled, note));
+        }
+    }
+    if was.ring_epoch != 0 && was.ring_epoch != is.ring_epoch {
+        let (was, is) = (was.ring_epoch, is.ring_epoch);
+        let note = format!("Ring {is} of gateways takes the place of ring {was}.");
+        told.push((EventReason::RingChanged, note));
+    }
     told
 }
 
@@ -128,4 +157,41 @@ pub(super) fn of_destination(before: &DestinationStatus, after: &DestinationStat
         _ => {}
     }
     told
+}
+
+pub(super) fn of_policy(before: &SamplingPolicyStatus, after: &SamplingPolicyStatus) -> Vec<Told> {
+    let mut told = Vec::new();
+    let turned = |type_| turned(&before.conditions, &after.conditions, type_);
+    let is_mistake = |c: &&Condition| c.status == "False" && !has_reason(c, &[Reason::Disabled]);
+    if let Some(accepted) = turned(ConditionType::Accepted).filter(is_mistake) {
+        told.push((EventReason::PolicyRejected, accepted.message.clone()));
+    }
+    if let Some(programmed) = turned(ConditionType::Programmed).filter(|c| c.status == "True") {
+        told.push((EventReason::PolicyProgrammed, programmed.message.clone()));
+    }
+    let shadowed = [Reason::RulesShadowed];
+    if let Some(rules) = turned(ConditionType::RulesEffective).filter(|c| has_reason(c, &shadowed))
+    {
+        told.push((EventReason::RulesShadowed, rules.message.clone()));
+    }
+    let early = [Reason::DecidedEarly];
+    if let Some(buffer) = turned(ConditionType::BufferSufficient).filter(|c| has_reason(c, &early))
+    {
+        told.push((EventReason::TracesDecidedEarly, buffer.message.clone()));
+    }
+    told.extend(dry_run_report(before, after));
+    told
+}
+
+/// Once the first numbers are there.
+fn dry_run_report(before: &SamplingPolicyStatus, after: &SamplingPolicyStatus) -> Option<Told> {
+    let report = after.dry_run.as_ref().filter(|_| before.dry_run.is_none())?;
+    let reason = EventReason::DryRunReport;
+    let note = format!(
+        "It would keep {} % of the traces, and lose {} traces with an error a minute. {}",
+        report.would_keep_percent,
+        report.errors_lost,
+        reason.remedy()
+    );
+    Some((reason, note))
 }

@@ -1,14 +1,12 @@
 //! What flows through a pipeline, in numbers that do not flicker.
 
 use super::conditions::Conditions;
+use super::numbers::{has_moved, two_digits};
 use crate::report::{Flow, FlowRates, Signal};
 use sluice_crds::conditions::{ConditionType, Reason, Status};
 use sluice_crds::pipeline::SignalFlow;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-
-/// A rate in a status is rewritten when it moved by more than this share.
-const MOVED_PERCENT: f64 = 10.0;
 
 /// The rates of one signal: those shown before, unless one moved.
 pub(super) fn shown(signal: Signal, flow: &Flow, before: Option<&SignalFlow>) -> SignalFlow {
@@ -37,30 +35,6 @@ fn texts(flow: &SignalFlow) -> [&str; 5] {
         &flow.refused_per_second,
         &flow.sampled_out_per_second,
     ]
-}
-
-fn has_moved(text: &str, rate: f64) -> bool {
-    let Ok(before) = text.parse::<f64>() else { return true };
-    (before == 0.0) != (two_digits(rate) == "0")
-        || (rate - before).abs() > before * MOVED_PERCENT / 100.0
-}
-
-/// With two significant digits; less than a thing in 200 seconds is 0.
-fn two_digits(rate: f64) -> String {
-    if !rate.is_finite() || rate < 0.005 {
-        return "0".to_owned();
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "a logarithm of a finite number is small")]
-    let magnitude = rate.log10().floor() as i32;
-    let step = 10f64.powi(magnitude - 1);
-    let rounded = (rate / step).round() * step;
-    let decimals = usize::try_from(1 - magnitude).unwrap_or(0).min(2);
-    let text = format!("{rounded:.decimals$}");
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
 }
 
 /// What one pipeline's books say, over its signals and destinations.
@@ -144,24 +118,6 @@ pub(super) fn sentence(reason: Reason) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rates_have_two_significant_digits() {
-        for (rate, expected) in [
-            (0.0, "0"),
-            (0.001, "0"),
-            (0.0123, "0.01"),
-            (0.456, "0.46"),
-            (0.999, "1"),
-            (1.0, "1"),
-            (3.24, "3.2"),
-            (9.96, "10"),
-            (812.3, "810"),
-            (123_456.0, "120000"),
-        ] {
-            assert_eq!(two_digits(rate), expected, "{rate}");
-        }
-    }
 
     #[test]
     fn a_rate_is_rewritten_only_when_it_moved_by_a_tenth() {

@@ -2,10 +2,10 @@
 
 use super::Source;
 use super::adoption::{Count, FleetAdoption};
-use super::collector::rejection;
 use super::conditions::{Conditions, Readiness};
 use super::delivery::{Failing, Summary};
 use super::flow::{Health, sentence, shown};
+use super::programmed::{self, Done, Progress};
 use crate::compile::{Verdict, parse_key};
 use crate::observed::{Fleet, ObjectName};
 use crate::problem::Problem;
@@ -34,12 +34,15 @@ pub(super) fn status(
         }
         Verdict::Paused => Readiness::Done(Reason::Paused, sentence(Reason::Paused)),
         Verdict::Accepted(compiled) if view.running != Some(compiled) => {
-            not_handed_out(&mut conditions, object.spec.collector())
+            programmed::set_not_handed_out(&mut conditions, object.spec.collector())
         }
-        Verdict::Accepted(_) => set_programmed(&mut conditions, &view),
+        Verdict::Accepted(_) => {
+            programmed::set(&mut conditions, &view.progress(), Done::programmed())
+        }
     };
     if view.running.is_some() {
         view.health(&key).set(&mut conditions, view.is_reporting());
+        set_affected(&mut conditions, source, &key);
     }
     conditions.set_readiness(readiness, source.observed.settings.progress_deadline);
     TelemetryPipelineStatus {
@@ -59,7 +62,6 @@ struct View<'a> {
     /// The version that agents should run: the newest, or the last good one.
     running: Option<&'a Pipeline>,
     count: Count,
-    has_no_node: bool,
 }
 
 impl<'a> View<'a> {
@@ -67,14 +69,19 @@ impl<'a> View<'a> {
         let fleet = source.observed.fleets.get(collector);
         let adoption = source.adoptions.fleet(collector);
         let running = adoption.and_then(|a| a.wanted).and_then(|w| w.pipelines.get(key));
-        let set = fleet.and_then(|fleet| fleet.daemon_set);
         Self {
             fleet,
             adoption,
             running,
             count: adoption.map(|adoption| adoption.pipeline(key)).unwrap_or_default(),
-            has_no_node: set
-                .is_some_and(|set| set.observed_generation >= set.generation && set.desired == 0),
+        }
+    }
+
+    fn progress(&self) -> Progress<'a> {
+        Progress {
+            count: self.count,
+            has_no_node: programmed::has_no_node(self.fleet),
+            rejection: self.adoption.and_then(|adoption| adoption.rejection),
         }
     }
 
@@ -180,49 +187,13 @@ fn rejected(problem: &Problem, runs_on: bool) -> String {
     }
 }
 
-/// Sets `Programmed`, and says how far the generation has come.
-fn set_programmed(conditions: &mut Conditions<'_>, view: &View<'_>) -> Readiness {
-    let type_ = ConditionType::Programmed;
-    if view.has_no_node {
-        not_yet(conditions, Reason::NoCollectors, Reason::WaitingForAgents);
-        return Readiness::Done(Reason::NoEligibleNodes, sentence(Reason::NoEligibleNodes));
-    }
-    if !view.is_reporting() && !conditions.was_true(type_) {
-        return not_yet(conditions, Reason::NoCollectors, Reason::WaitingForAgents);
-    }
-    if view.count.is_enough() || !view.is_reporting() {
-        conditions.set(type_, Status::True, Reason::Programmed, sentence(Reason::Programmed));
-        return Readiness::Done(Reason::Reconciled, sentence(Reason::Reconciled));
-    }
-    if let Some(agent) = view.adoption.and_then(|adoption| adoption.rejection) {
-        let message = rejection(&agent.node, &agent.adoption_error);
-        conditions.set(type_, Status::False, Reason::RejectedByAgent, message.clone());
-        return Readiness::Failed(Reason::RejectedByAgent, message);
-    }
-    let reason =
-        if view.count.adopted == 0 { Reason::RollingOut } else { Reason::PartiallyProgrammed };
-    not_yet(conditions, reason, Reason::RollingOut)
-}
-
-/// The Collector is paused, or was never good enough to run: no agent is given this version.
-fn not_handed_out(conditions: &mut Conditions<'_>, collector: &str) -> Readiness {
-    let message = format!(
-        "Collector \"{collector}\" does not take changes now. See its conditions: it is paused, or \
-         has a mistake."
-    );
-    let (type_, reason) = (ConditionType::Programmed, Reason::NoCollectors);
-    conditions.set(type_, Status::False, reason, message.clone());
-    Readiness::Waiting { reconciling: Reason::WaitingForAgents, message }
-}
-
-fn not_yet(conditions: &mut Conditions<'_>, reason: Reason, reconciling: Reason) -> Readiness {
-    conditions.set(ConditionType::Programmed, Status::False, reason, sentence(reason));
-    Readiness::UnderWay {
-        ready: Reason::Progressing,
-        reconciling,
-        stuck: Reason::ProgressDeadlineExceeded,
-        message: sentence(reason),
-    }
+/// Present only while a policy decides.
+fn set_affected(conditions: &mut Conditions<'_>, source: &Source<'_>, key: &str) {
+    let Some(policies) = source.affecting.get(key) else { return };
+    let policies: Vec<_> = policies.iter().map(|policy| format!("\"{policy}\"")).collect();
+    let (names, reason) = (policies.join(", "), Reason::PolicyAffected);
+    let message = format!("SamplingPolicy {names} decides which of its traces are kept.");
+    conditions.set(ConditionType::SamplingPolicyAffected, Status::True, reason, message);
 }
 
 fn adoption(count: Count) -> Adoption {

@@ -2,7 +2,8 @@
 
 use super::{Condition, World};
 use sluice_crds::conditions::Reason;
-use sluice_plan::Plan;
+use sluice_engine::config::sampling::Sampling;
+use sluice_plan::{GatewayMemory, Plan};
 
 /// What a person would want to know of a lap, one line each.
 pub(crate) fn describe(world: &World, plan: &Plan) -> String {
@@ -36,6 +37,8 @@ fn planned(plan: &Plan) -> Vec<String> {
         for (key, destination) in &fleet.config.destinations {
             lines.push(format!("  {key} is {:?}", destination.kind));
         }
+        lines.extend(fleet.gateways.as_deref().map(gateways));
+        lines.extend(sampling(&fleet.config.sampling));
     }
     for child in &plan.children {
         let types = child.object.types.as_ref().unwrap();
@@ -44,6 +47,93 @@ fn planned(plan: &Plan) -> Vec<String> {
     }
     lines.extend(plan.untouched.iter().map(|name| format!("untouched {name}")));
     lines
+}
+
+fn sampling(sampling: &Sampling) -> Vec<String> {
+    if sampling.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!("  {:?}", sampling.tail)];
+    for (key, policy) in &sampling.policies {
+        let names = policy.keep.iter().map(|rule| &rule.name);
+        let names: Vec<_> = names.chain(policy.limit.iter().map(|rule| &rule.name)).collect();
+        lines.push(format!(
+            "  {key} generation {} {:?} of {:?} in {:?}: rules {names:?}, default {:?}",
+            policy.generation,
+            policy.mode,
+            policy.scope.pipelines,
+            policy.scope.namespace,
+            policy.default_ppm
+        ));
+    }
+    lines
+}
+
+fn policies(world: &World) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, object) in &world.observed.policies {
+        let status = object.status.clone().unwrap_or_default();
+        lines.push(format!("SamplingPolicy {name}:"));
+        if let Some(seen) = &status.observed {
+            lines.push(format!(
+                "  keeps {} of {}/s, {} %, of errors {} %, early {}/min, late {}/min",
+                seen.kept_per_second,
+                seen.traces_per_second,
+                seen.keep_percent,
+                seen.errors_kept_percent,
+                seen.decided_early_per_minute,
+                seen.late_spans_per_minute
+            ));
+        }
+        if let Some(tried) = &status.dry_run {
+            let (keep, lost) = (&tried.would_keep_percent, &tried.errors_lost);
+            lines.push(format!("  would keep {keep} %, lose {lost} errors/min"));
+        }
+        if let Some(own) = &status.effective {
+            let text = |text: &Option<String>| text.clone().unwrap_or("-".into());
+            lines.push(format!(
+                "  effective {}, waits {}, {:?} traces, {} of {}",
+                own.summary,
+                text(&own.decision_wait),
+                own.max_traces,
+                text(&own.buffer_memory),
+                text(&own.buffer_memory_available)
+            ));
+        }
+        lines.extend(status.rules.iter().map(|rule| {
+            let text = |text: &Option<String>| text.clone().unwrap_or("-".into());
+            format!(
+                "  {} {:?} by {}: matched {}/min, decided {}/min, {} %",
+                rule.name,
+                rule.state,
+                text(&rule.by),
+                text(&rule.matched_per_minute),
+                text(&rule.decided_per_minute),
+                text(&rule.share_percent)
+            )
+        }));
+        for ancestor in &status.ancestors {
+            let of = &ancestor.ancestor_ref;
+            let said = ancestor.conditions.iter();
+            let said = said.map(|c| format!("{} {} ({})", c.type_, c.status, c.reason));
+            let said = said.collect::<Vec<_>>().join(", ");
+            lines.push(format!("  on {} {}: {said}", of.kind, of.name));
+        }
+        lines.extend(conditions(&status.conditions));
+    }
+    lines
+}
+
+fn gateways(memory: &GatewayMemory) -> String {
+    let mut line = format!("  gateways {}", memory.scale.replicas);
+    if let Some(leaving) = &memory.scale.leaving {
+        line += &format!(", {} leaves", leaving.pod);
+    }
+    if let Some(ring) = &memory.ring {
+        let members: Vec<_> = ring.members().iter().map(|member| member.name.as_str()).collect();
+        line += &format!(", ring {} of {}", ring.epoch(), members.join(", "));
+    }
+    line
 }
 
 fn statuses(world: &World) -> Vec<String> {
@@ -84,6 +174,7 @@ fn statuses(world: &World) -> Vec<String> {
         );
         lines.extend(conditions(&status.conditions));
     }
+    lines.extend(policies(world));
     lines
 }
 

@@ -5,17 +5,20 @@
 
 mod catalogue;
 mod describe;
+mod gateways;
 
 use catalogue::assert_catalogued;
 pub(crate) use describe::describe;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Resource;
+use kube::core::object::{HasSpec, HasStatus};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sluice_crds::{Collector, Destination, TelemetryPipeline};
 use sluice_plan::report::{
     Adoption, AgentState, Delivery, DeliveryKey, Failure, Flow, FlowCounters, FlowKey, FlowRates,
-    MemoryPressure, Signal,
+    MemoryPressure, PolicyCounts, PolicyFlow, PolicyGrowth, Role, RuleCounts, Signal, TailFlow,
 };
 use sluice_plan::{
     DaemonSetState, Fleet, ObjectName, Observed, Plan, Settings, Status, UnreadyPod, UnreadyReason,
@@ -59,36 +62,10 @@ impl World {
                 let labels = labels.into_iter().map(|(k, v)| (k, v.as_str().unwrap().to_owned()));
                 observed.namespaces.insert(name.name, labels.collect());
             }
-            "Collector" => {
-                let mut new: Collector = read(object);
-                let old = observed.collectors.get(&name.name);
-                let same = old.is_some_and(|old| old.spec == new.spec);
-                let generation = old.and_then(|old| old.metadata.generation).unwrap_or(0);
-                new.metadata.generation = Some(generation + i64::from(!same));
-                new.metadata.uid = Some(uid);
-                new.status = old.and_then(|old| old.status.clone());
-                observed.collectors.insert(name.name, Arc::new(new));
-            }
-            "TelemetryPipeline" => {
-                let mut new: TelemetryPipeline = read(object);
-                let old = observed.pipelines.get(&name);
-                let same = old.is_some_and(|old| old.spec == new.spec);
-                let generation = old.and_then(|old| old.metadata.generation).unwrap_or(0);
-                new.metadata.generation = Some(generation + i64::from(!same));
-                new.metadata.uid = Some(uid);
-                new.status = old.and_then(|old| old.status.clone());
-                observed.pipelines.insert(name, Arc::new(new));
-            }
-            "Destination" => {
-                let mut new: Destination = read(object);
-                let old = observed.destinations.get(&name);
-                let same = old.is_some_and(|old| old.spec == new.spec);
-                let generation = old.and_then(|old| old.metadata.generation).unwrap_or(0);
-                new.metadata.generation = Some(generation + i64::from(!same));
-                new.metadata.uid = Some(uid);
-                new.status = old.and_then(|old| old.status.clone());
-                observed.destinations.insert(name, Arc::new(new));
-            }
+            "Collector" => put(&mut observed.collectors, name.name, uid, object),
+            "TelemetryPipeline" => put(&mut observed.pipelines, name, uid, object),
+            "Destination" => put(&mut observed.destinations, name, uid, object),
+            "SamplingPolicy" => put(&mut observed.policies, name, uid, object),
             "Fleet" => self.put_fleet(&name.name, &object),
             "Delete" => self.delete(&object, &name),
             other => panic!("no kind {other}"),
@@ -100,13 +77,14 @@ impl World {
             "Collector" => _ = self.observed.collectors.remove(&name.name),
             "TelemetryPipeline" => _ = self.observed.pipelines.remove(name),
             "Destination" => _ = self.observed.destinations.remove(name),
+            "SamplingPolicy" => _ = self.observed.policies.remove(name),
             other => panic!("no kind {other}"),
         }
     }
 
     /// What the nodes and the agents of a fleet do. `nodes`: that many agents are wanted; `ready`,
     /// `updated`: of them (default all); `adopted`: agents that run what is wanted now; `stale`:
-    /// further agents that run what was wanted before.
+    /// further agents that run what was wanted before; `gateways`: see [`gateways::put`].
     fn put_fleet(&mut self, name: &str, doc: &Value) {
         let now = self.observed.now;
         let number = |field: &str, default: i64| doc[field].as_i64().unwrap_or(default);
@@ -130,8 +108,11 @@ impl World {
         });
         fleet.unready_pods = unready.collect();
         put_agents(fleet, doc, now);
+        let wanted = fleet.last_good.as_ref().map(|c| sluice_engine_hash(&c.to_bytes()));
+        gateways::put(fleet, doc, wanted.as_deref(), now);
         put_books(fleet, doc);
     }
+
     /// Plans, and holds what comes out of it.
     pub(crate) fn lap(&mut self) -> Plan {
         let plan = plan(&self.observed);
@@ -145,11 +126,17 @@ impl World {
         for (name, config) in &plan.fleets {
             let fleet = observed.fleets.entry(name.clone()).or_default();
             fleet.last_good = Some(Arc::clone(&config.config));
+            fleet.gateway_memory = config.gateways.clone();
             fleet.configs.insert(config.hash.clone(), Arc::clone(&config.config));
         }
         for fleet in observed.collectors.keys().filter(|name| !plan.untouched.contains(name)) {
             if let Some(fleet) = observed.fleets.get_mut(fleet) {
                 fleet.config_maps.clear();
+            }
+        }
+        for (name, fleet) in &mut observed.fleets {
+            if !plan.untouched.contains(name) {
+                gateways::apply(fleet, name, plan);
             }
         }
         for child in &plan.children {
@@ -188,6 +175,10 @@ impl World {
                     let object = observed.destinations.get_mut(&write.name).unwrap();
                     Arc::make_mut(object).status = Some(status.clone());
                 }
+                Status::SamplingPolicy(status) => {
+                    let object = observed.policies.get_mut(&write.name).unwrap();
+                    Arc::make_mut(object).status = Some(status.clone());
+                }
             }
         }
     }
@@ -204,6 +195,23 @@ impl World {
     }
 }
 
+/// A changed spec has a new generation; the status stays.
+fn put<N: Ord, K>(objects: &mut BTreeMap<N, Arc<K>>, name: N, uid: String, object: Value)
+where
+    K: DeserializeOwned + Resource<DynamicType = ()> + HasSpec + HasStatus,
+    K::Spec: PartialEq,
+    K::Status: Clone,
+{
+    let mut new: K = read(object);
+    let old = objects.get(&name);
+    let same = old.is_some_and(|old| old.spec() == new.spec());
+    let generation = old.and_then(|old| old.meta().generation).unwrap_or(0);
+    new.meta_mut().generation = Some(generation + i64::from(!same));
+    new.meta_mut().uid = Some(uid);
+    *new.status_mut() = old.and_then(|old| old.status().cloned());
+    objects.insert(name, Arc::new(new));
+}
+
 fn put_agents(fleet: &mut Fleet, doc: &Value, now: Timestamp) {
     let number = |field: &str| doc[field].as_i64().unwrap_or(0);
     let wanted = fleet.last_good.as_ref().map(|c| sluice_engine_hash(&c.to_bytes()));
@@ -215,6 +223,7 @@ fn put_agents(fleet: &mut Fleet, doc: &Value, now: Timestamp) {
         let adopts = i < adopted;
         let error = doc["error"].as_str().unwrap_or_default();
         let state = AgentState {
+            role: Role::Agent,
             node: format!("node-{i}"),
             version: doc["version"].as_str().unwrap_or("0.1.0").to_owned(),
             config_hash: if adopts { wanted.clone() } else { old }.unwrap_or_default(),
@@ -230,6 +239,7 @@ fn put_agents(fleet: &mut Fleet, doc: &Value, now: Timestamp) {
                 _ => MemoryPressure::Normal,
             },
             unknown_peers: doc["unknownPeers"].as_u64().unwrap_or_default(),
+            load: None,
             seen: now,
         };
         fleet.report.agents.insert(pod, state);
@@ -260,13 +270,48 @@ fn put_books(fleet: &mut Fleet, doc: &Value) {
         };
         fleet.report.deliveries.insert(key, delivery(entry));
     }
+    fleet.report.policies.clear();
+    for entry in doc["policies"].as_array().into_iter().flatten() {
+        fleet.report.policies.insert(text(entry, "policy"), policy_flow(entry));
+    }
+    let tail = &doc["tail"];
+    fleet.report.tail = TailFlow {
+        bytes_high: tail["bytesHigh"].as_u64().unwrap_or_default(),
+        late_spans_per_second: tail["lateSpans"].as_f64().unwrap_or_default(),
+        ..TailFlow::default()
+    };
+}
+
+/// What was counted in `seconds`, which is all that there is.
+fn policy_flow(entry: &Value) -> PolicyFlow {
+    let number = |field: &str| entry[field].as_u64().unwrap_or_default();
+    let rule = |(name, rule): (&String, &Value)| {
+        let number = |at: usize| rule[at].as_u64().unwrap();
+        (name.clone(), RuleCounts { matched: number(0), decided: number(1), kept: number(2) })
+    };
+    let counts = PolicyCounts {
+        traces: number("traces"),
+        kept: number("kept"),
+        error_traces: number("errorTraces"),
+        error_traces_kept: number("errorTracesKept"),
+        decided_early: number("decidedEarly"),
+        would_keep: number("wouldKeep"),
+        would_keep_errors: number("wouldKeepErrors"),
+        rules: entry["rules"].as_object().into_iter().flatten().map(rule).collect(),
+        ..PolicyCounts::default()
+    };
+    let warming = entry["warming"].as_array().into_iter().flatten();
+    let warming = warming.map(|rule| rule.as_str().unwrap().to_owned()).collect();
+    let seconds = entry["seconds"].as_i64().unwrap_or(60);
+    let shown = PolicyGrowth { seconds, counts: counts.clone() };
+    PolicyFlow { total: counts, recent: shown.clone(), shown, warming }
 }
 
 fn sluice_engine_hash(bytes: &[u8]) -> String {
     sluice_engine::config::hash(bytes)
 }
 
-fn read<T: serde::de::DeserializeOwned>(object: Value) -> T {
+fn read<T: DeserializeOwned>(object: Value) -> T {
     serde_json::from_value(object).unwrap()
 }
 

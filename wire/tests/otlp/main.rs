@@ -11,5 +11,6 @@ mod random;
 mod realistic;
 mod reference;
 mod response;
+mod spans;
 mod survey;
 mod thin;

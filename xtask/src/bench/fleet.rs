@@ -1,9 +1,9 @@
 //! Memory of Sluice's programs on a real Kubernetes while nothing happens.
 
-use super::passthrough::round;
-use super::process::memory_bytes_of;
+use super::pairs::round;
 use super::results::{Figure, Goal};
 use crate::cluster;
+use crate::contest::process::memory_bytes_of;
 use crate::test::whole;
 use anyhow::{Context, Result};
 use std::fs;

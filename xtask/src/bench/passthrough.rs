@@ -1,12 +1,20 @@
 //! Traces through, by OTLP/gRPC, in and out by the same codec: CPU time a span beside the peer's.
 
-use super::contender::{Contender, Programs};
-use super::corpus::{Arrived, Codec, Corpus};
-use super::destination::Destination;
-use super::load::Senders;
-use super::results::{Figure, Goal, Side, Sides};
-use super::spans::SPANS_PER_REQUEST;
+mod programs;
+mod spans;
+
+use super::pairs::{self, Run, round};
+use super::results::{Figure, Goal};
+use super::{Arguments, fleet, sizes};
+use crate::contest::corpus::{Arrived, Corpus, compare};
+use crate::contest::destination::{Destination, Traffic};
+use crate::contest::load::{CONNECTIONS, IN_FLIGHT_PER_CONNECTION, Senders};
+use crate::contest::message::Codec;
+use crate::contest::programs::{Contender, Place, Programs};
+use crate::{cluster, image};
 use anyhow::{Result, bail};
+use programs::{PEER_CONFIGURATION, command};
+use spans::{BYTES_PER_SPAN, SPANS_PER_REQUEST, Shop};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,35 +27,22 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// How much is measured.
 #[derive(Clone, Copy)]
-pub(super) struct Extent {
-    pub(super) seed: u64,
-    pub(super) pairs: usize,
+struct Extent {
+    seed: u64,
+    pairs: usize,
     /// Measured in each run.
-    pub(super) requests: usize,
+    requests: usize,
 }
 
 impl Extent {
-    pub(super) fn new(seed: u64, quick: bool) -> Self {
+    fn new(seed: u64, quick: bool) -> Self {
         let (pairs, batches) = if quick { (1, 24) } else { (5, 240) };
         Self { seed, pairs, requests: batches * REQUESTS_PER_BATCH }
     }
 
-    pub(super) fn spans(self) -> usize {
+    fn spans(self) -> usize {
         self.requests * SPANS_PER_REQUEST
     }
-}
-
-/// One run of one program.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    /// CPU-seconds a million spans.
-    cpu: f64,
-    bytes_out: u64,
-    requests_out: u64,
-    memory_peak: u64,
-    seconds: f64,
-    refused: u64,
-    doubled: u64,
 }
 
 /// The goal of a codec, ours by the peer's.
@@ -59,47 +54,68 @@ fn goal(codec: Codec) -> Option<Goal> {
     }
 }
 
-/// Runs both programs in turn; `blank` carries what all figures share.
-pub(super) async fn compare(
-    programs: &Programs,
-    extent: Extent,
-    codec: Codec,
-    blank: Figure,
-) -> Result<Figure> {
-    let corpus = Arc::new(Corpus::new(extent.seed, WARM_UP + extent.requests, codec)?);
-    let (mut ours, mut peers) = (Vec::new(), Vec::new());
-    for pair in 0..extent.pairs {
-        for contender in Contender::BOTH {
-            let run = measure(programs, contender, &corpus).await?;
-            eprintln!("{} {}: {contender:?} {run:?}", codec.as_str(), pair + 1);
-            match contender {
-                Contender::Sluice => ours.push(run),
-                Contender::Otelcol => peers.push(run),
-            }
-        }
-    }
-    let ratios: Vec<f64> =
-        ours.iter().zip(&peers).map(|(own, peer)| round(own.cpu / peer.cpu)).collect();
-    let figure = Figure {
-        name: format!("traces through, {} in and out", codec.as_str()),
-        figure: median(ours.iter().map(|run| run.cpu)),
-        unit: "CPU-seconds per million spans".to_owned(),
-        peer: Some(median(peers.iter().map(|run| run.cpu))),
-        ratio: Some(median(ratios.iter().copied())),
-        sides: Some(Sides {
-            sluice: side(&ours, extent),
-            peer: side(&peers, extent),
-            ratios,
-            spans: extent.spans(),
-        }),
-        ..blank
+pub(super) fn run(programs: &Programs, arguments: &Arguments) -> Result<Vec<Figure>> {
+    let image = if arguments.quick { None } else { Some(image::build()?) };
+    let extent = Extent::new(arguments.seed, arguments.quick);
+    let blank = Figure {
+        method: method(extent),
+        peer_configuration: PEER_CONFIGURATION.to_owned(),
+        ..super::blank(("sluice-agent", &programs.agent), programs, arguments)?
     };
-    Ok(figure.with_goal(goal(codec)))
+    let mut figures = super::runtime()?.block_on(measure_all(programs, extent, &blank))?;
+    figures.extend(sizes::measure(programs, image.as_deref(), &blank)?);
+    match cluster::obstacle() {
+        _ if arguments.quick => {}
+        None => figures.extend(fleet::idle(&blank)?),
+        Some(obstacle) => println!("left out, what needs a cluster: {obstacle}"),
+    }
+    Ok(figures)
+}
+
+async fn measure_all(programs: &Programs, extent: Extent, blank: &Figure) -> Result<Vec<Figure>> {
+    let mut figures = vec![idle(programs, blank.clone()).await?];
+    for codec in Codec::ALL {
+        let corpus = Arc::new(corpus(extent, codec)?);
+        let compared = pairs::compare(extent.pairs, blank.clone(), async |contender| {
+            measure(programs, contender, &corpus).await
+        });
+        let name = format!("traces through, {} in and out", codec.as_str());
+        figures.push(Figure { name, ..compared.await? }.with_goal(goal(codec)));
+    }
+    Ok(figures)
+}
+
+/// # Errors
+/// When the spans are not as large as the results say.
+fn corpus(extent: Extent, codec: Codec) -> Result<Corpus> {
+    let shop = Shop::new(extent.seed);
+    let corpus = Corpus::new(shop.take(WARM_UP + extent.requests), codec)?;
+    let per_span = corpus.bytes_per_span();
+    if (per_span - BYTES_PER_SPAN as f64).abs() > 5.0 {
+        bail!("a span has {per_span:.1} bytes, not {BYTES_PER_SPAN}");
+    }
+    Ok(corpus)
+}
+
+fn method(extent: Extent) -> String {
+    format!(
+        "user and system time of the program's process (/proc/PID/stat) while {} spans go through, \
+         from the first after a warm-up until the last has arrived; {} pairs of fresh processes in \
+         turn, the ratio is the median of the pairs' ratios; requests of {SPANS_PER_REQUEST} spans \
+         of {BYTES_PER_SPAN} bytes, made and compressed before the run, over OTLP/gRPC on \
+         127.0.0.1, {CONNECTIONS} connections with {IN_FLIGHT_PER_CONNECTION} requests under way \
+         each; batches of 8192 spans or 5 s and memory limits of 300 and 400 MiB on both; both \
+         free to use all cores; the set of (trace id, span id) at the destination is complete",
+        extent.spans(),
+        extent.pairs,
+    )
 }
 
 async fn measure(programs: &Programs, contender: Contender, corpus: &Arc<Corpus>) -> Result<Run> {
     let mut destination = Destination::start().await?;
-    let running = programs.start(contender, corpus.codec, destination.address).await?;
+    let place = Place::new(destination.address)?;
+    let mut command = command(programs, contender, corpus.codec, &place)?;
+    let running = place.start(&mut command).await?;
     let senders = Senders::connect(running.address).await?;
     senders.send(corpus, 0..WARM_UP).await?;
     destination.wait_for(WARM_UP * SPANS_PER_REQUEST).await?;
@@ -109,45 +125,29 @@ async fn measure(programs: &Programs, contender: Contender, corpus: &Arc<Corpus>
     let refused = senders.send(corpus, WARM_UP..all).await?;
     let seconds = started.elapsed().as_secs_f64();
     destination.wait_for(all * SPANS_PER_REQUEST).await?;
-    let cpu = running.process.cpu_seconds()? - cpu_before;
+    let cpu_seconds = running.process.cpu_seconds()? - cpu_before;
     let after = destination.traffic();
-    let memory_peak = running.process.memory_bytes_peak()?;
+    let memory_bytes_peak = running.process.memory_bytes_peak()?;
     running.process.stop().await?;
-    let Arrived { lost, doubled, foreign } = corpus.compare(destination.into_ids());
+    let Arrived { lost, doubled, foreign } = compare(&corpus.ids, destination.into_ids()?);
     if 0 < lost + foreign {
         bail!("{contender:?} lost {lost} spans and made up {foreign}: no result");
     }
-    let millions = ((all - WARM_UP) * SPANS_PER_REQUEST) as f64 / 1e6;
-    Ok(Run {
-        cpu: cpu / millions,
-        bytes_out: after.bytes - before.bytes,
-        requests_out: after.requests - before.requests,
-        memory_peak,
-        seconds,
-        refused,
-        doubled,
-    })
-}
-
-fn side(runs: &[Run], extent: Extent) -> Side {
-    let spans = extent.spans() as f64;
-    let over = |of: fn(&Run) -> f64| median(runs.iter().map(of));
-    Side {
-        bytes_out_per_span: round(over(|run| run.bytes_out as f64) / spans),
-        spans_per_request_out: round(spans / over(|run| run.requests_out as f64)),
-        memory_peak_mb: over(|run| run.memory_peak as f64 / 1e6),
-        spans_per_second: (spans / over(|run| run.seconds)).round(),
-        refused: over(|run| run.refused as f64),
-        doubled: over(|run| run.doubled as f64),
-    }
+    let spans = (all - WARM_UP) * SPANS_PER_REQUEST;
+    let out =
+        Traffic { bytes: after.bytes - before.bytes, requests: after.requests - before.requests };
+    let spans_out = spans;
+    Ok(Run { spans, spans_out, cpu_seconds, out, memory_bytes_peak, seconds, refused, doubled })
 }
 
 /// Memory of both programs when nothing has come for a while.
-pub(super) async fn idle(programs: &Programs, blank: Figure) -> Result<Figure> {
+async fn idle(programs: &Programs, blank: Figure) -> Result<Figure> {
     let destination = Destination::start().await?;
     let mut memory = Vec::new();
     for contender in Contender::BOTH {
-        let running = programs.start(contender, Codec::Plain, destination.address).await?;
+        let place = Place::new(destination.address)?;
+        let mut command = command(programs, contender, Codec::Plain, &place)?;
+        let running = place.start(&mut command).await?;
         tokio::time::sleep(IDLE).await;
         memory.push(round(running.process.memory_bytes()? as f64 / 1e6));
         running.process.stop().await?;
@@ -164,31 +164,9 @@ pub(super) async fn idle(programs: &Programs, blank: Figure) -> Result<Figure> {
     Ok(figure.with_goal(Some(Goal::FigureMax(20.0))))
 }
 
-pub(super) fn round(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
-}
-
-/// Of at least one value, to three decimals.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let median = match values.len() % 2 {
-        1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    };
-    round(median)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_or_between_the_two() {
-        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
-        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
-    }
 
     #[test]
     fn no_batch_of_either_program_waits_for_its_timeout() {

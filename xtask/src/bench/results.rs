@@ -1,15 +1,36 @@
-//! What was measured: one object a case for machines, a page for people made from it.
+//! What was measured, an object a case, as it is committed for machines.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-/// The committed results and the page, below the root of the work tree.
-pub(super) const RECORDED: &str = "xtask/bench/passthrough.json";
-pub(super) const PAGE: &str = "docs/benchmarks.md";
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bench {
+    Passthrough,
+    Tail,
+}
+
+impl Bench {
+    pub(super) const ALL: [Self; 2] = [Self::Passthrough, Self::Tail];
+
+    /// As the command names it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Passthrough => "passthrough",
+            Self::Tail => "tail",
+        }
+    }
+
+    /// The committed results, below the root of the work tree.
+    pub(super) fn recorded(self) -> &'static str {
+        match self {
+            Self::Passthrough => "xtask/bench/passthrough.json",
+            Self::Tail => "xtask/bench/tail.json",
+        }
+    }
+}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Figure {
@@ -43,7 +64,7 @@ pub(super) struct Sides {
     pub(super) peer: Side,
     /// Of each pair.
     pub(super) ratios: Vec<f64>,
-    /// Sent in each run, every one found at the destination.
+    /// Sent in each run; at the destination is every one that had to arrive.
     pub(super) spans: usize,
 }
 
@@ -58,6 +79,13 @@ pub(super) struct Side {
     pub(super) refused: f64,
     /// Spans that arrived more than once.
     pub(super) doubled: f64,
+    /// Of the spans that were sent, those that had to go on.
+    #[serde(default = "all")]
+    pub(super) kept_percent: f64,
+}
+
+fn all() -> f64 {
+    100.0
 }
 
 impl Figure {
@@ -73,81 +101,6 @@ impl Figure {
     }
 }
 
-/// The page for people.
-pub(super) fn page(figures: &[Figure]) -> String {
-    let mut page = "# Benchmarks\n\n\
-        Made by `cargo xtask bench passthrough --record` from the results in\n\
-        [passthrough.json](../xtask/bench/passthrough.json), which it writes too. Sluice and the\n\
-        OpenTelemetry Collector run in turn on the same machine, on the same spans.\n\n"
-        .to_owned();
-    page += &table(figures);
-    page += &sides(figures);
-    page += "\n## Method\n";
-    let mut said: Vec<&str> = Vec::new();
-    for figure in figures {
-        if !said.contains(&figure.method.as_str()) {
-            said.push(&figure.method);
-            // Writing to a string does not fail.
-            let _ = writeln!(page, "\n{}: {}", figure.name, figure.method);
-        }
-    }
-    if let Some(first) = figures.first() {
-        let _ = writeln!(
-            page,
-            "\nSeed {}. The peer's configuration: `{}`.",
-            first.seed, first.peer_configuration
-        );
-        for (name, version) in &first.versions {
-            let _ = writeln!(page, "- {name}: {version}");
-        }
-    }
-    page
-}
-
-/// A row a figure.
-pub(super) fn table(figures: &[Figure]) -> String {
-    let mut table = "| case | unit | Sluice | OTel Collector | ratio | goal | met |\n\
-                     |---|---|---|---|---|---|---|\n"
-        .to_owned();
-    let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
-    for figure in figures {
-        let goal = match figure.goal {
-            Some(Goal::RatioMax(most)) => format!("ratio ≤ {most}"),
-            Some(Goal::FigureMax(most)) => format!("≤ {most}"),
-            None => "–".to_owned(),
-        };
-        let met = figure.met.map_or("–", |met| if met { "yes" } else { "**no**" });
-        let (name, unit, ours) = (&figure.name, &figure.unit, Some(figure.figure));
-        let (ours, peer, ratio) = (number(ours), number(figure.peer), number(figure.ratio));
-        let _ = writeln!(table, "| {name} | {unit} | {ours} | {peer} | {ratio} | {goal} | {met} |");
-    }
-    table
-}
-
-fn sides(figures: &[Figure]) -> String {
-    let mut table = "\n| case | program | bytes out a span | spans a request out | spans/s \
-                     | peak memory, MB | refused requests | doubled spans | lost spans |\n\
-                     |---|---|---|---|---|---|---|---|---|\n"
-        .to_owned();
-    for figure in figures {
-        let Some(sides) = &figure.sides else { continue };
-        for (program, side) in [("Sluice", &sides.sluice), ("OTel Collector", &sides.peer)] {
-            let _ = writeln!(
-                table,
-                "| {} | {program} | {:.1} | {:.0} | {:.0} | {:.1} | {} | {} | 0 |",
-                figure.name,
-                side.bytes_out_per_span,
-                side.spans_per_request_out,
-                side.spans_per_second,
-                side.memory_peak_mb,
-                side.refused,
-                side.doubled,
-            );
-        }
-    }
-    table
-}
-
 /// All figures as one JSON array, an object a case.
 pub(super) fn write(figures: &[Figure], path: &Path) -> Result<()> {
     let mut text = serde_json::to_string_pretty(figures).context("write JSON")?;
@@ -155,21 +108,17 @@ pub(super) fn write(figures: &[Figure], path: &Path) -> Result<()> {
     fs::write(path, text).with_context(|| format!("write {}", path.display()))
 }
 
-/// Writes the results and the page that are committed.
-pub(super) fn record(figures: &[Figure]) -> Result<()> {
-    write(figures, &crate::root().join(RECORDED))?;
-    fs::write(crate::root().join(PAGE), page(figures)).with_context(|| format!("write {PAGE}"))
+/// Writes the results that are committed.
+pub(super) fn record(bench: Bench, figures: &[Figure]) -> Result<()> {
+    write(figures, &crate::root().join(bench.recorded()))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_committed_page_is_made_from_the_committed_results() {
-        let recorded = fs::read_to_string(crate::root().join(RECORDED)).unwrap();
-        let figures: Vec<Figure> = serde_json::from_str(&recorded).unwrap();
-        let committed = fs::read_to_string(crate::root().join(PAGE)).unwrap();
-        assert!(committed == page(&figures), "run `cargo xtask bench passthrough --record`");
+/// The committed results; none before the first record.
+pub(super) fn recorded(bench: Bench) -> Result<Vec<Figure>> {
+    let path = crate::root().join(bench.recorded());
+    if !path.exists() {
+        return Ok(Vec::new());
     }
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))
 }

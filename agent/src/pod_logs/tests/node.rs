@@ -321,5 +321,7 @@ fn config(start_at: StartAt) -> Config {
         metrics_port: 0,
         destinations: [("shop/out".to_owned(), destination)].into(),
         pipelines: [("shop/logs".to_owned(), pipeline)].into(),
+        sampling: Default::default(),
+        gateway: Default::default(),
     }
 }

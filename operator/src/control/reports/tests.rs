@@ -13,7 +13,12 @@ fn desk() -> Desk {
 }
 
 fn identity(pod: &str) -> Identity {
-    Identity { pod: pod.into(), uid: format!("uid-{pod}"), node: "node-a".into() }
+    Identity {
+        pod: pod.into(),
+        uid: format!("uid-{pod}"),
+        node: "node-a".into(),
+        is_gateway: false,
+    }
 }
 
 fn hello() -> Hello {
@@ -88,4 +93,43 @@ async fn only_a_notable_change_wakes_the_loop() {
     assert!(!woken(&desk).await);
     desk.reports.absorb(&identity("a"), &hello(), adopted("h2"), Timestamp::UNIX_EPOCH);
     assert!(woken(&desk).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_policies_did_is_added_up_over_agents() {
+    let desk = desk();
+    let report = |kept: u64| {
+        let errors = wire::sampling::RuleCounts {
+            rule: "errors".into(),
+            matched: kept,
+            decided: kept,
+            kept,
+        };
+        let policy = wire::sampling::PolicyCounts {
+            policy: "shop/web".into(),
+            traces: 10 * kept,
+            kept,
+            error_traces: kept,
+            error_traces_kept: kept,
+            rules: vec![errors],
+            ..Default::default()
+        };
+        let tail = wire::sampling::TailState { open_traces: 5, bytes: 500, late_spans: kept };
+        Report { policies: vec![policy], tail: Some(tail), ..adopted("h1") }
+    };
+    let absorb = |pod, report| {
+        desk.reports.absorb(&identity(pod), &hello(), report, Timestamp::UNIX_EPOCH);
+    };
+    for pod in ["a", "b"] {
+        desk.reports.began(FLEET, pod, 1);
+        absorb(pod, report(0));
+    }
+    absorb("a", report(3));
+    absorb("b", report(4));
+    let existing = ["a", "b"].map(str::to_owned).into();
+    let sum = desk.reports.report(FLEET, Timestamp::UNIX_EPOCH, &existing, |_| true);
+    let total = &sum.policies["shop/web"].total;
+    assert_eq!((total.traces, total.kept, total.error_traces_kept), (70, 7, 7));
+    assert_eq!(total.rules["errors"].decided, 7);
+    assert_eq!((sum.tail.open_traces, sum.tail.bytes, sum.tail.late_spans), (10, 1000, 7));
 }

@@ -1,0 +1,100 @@
+//! What agents forward to a gateway: many senders' requests in one, none of them twice.
+
+use super::guard::Guard;
+use crate::intake::{Intake, Refusal};
+use bytes::Bytes;
+use sluice_engine::books::Refused;
+use sluice_engine::lane::Lane;
+use sluice_engine::sender::{Sender, Source};
+use sluice_wire::Signal;
+use sluice_wire::forward::frames;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+/// Senders that are remembered; then all are learnt anew.
+const SENDERS_MAX: usize = 4096;
+/// Frames of one generation that are known again when an agent repeats them.
+const FRAMES_MAX: usize = 64 * 1024;
+
+/// The way in of a gateway; one for all connections.
+pub(crate) struct Forwards {
+    pub(super) guard: Guard,
+    intake: Intake,
+    lanes: Mutex<HashMap<Bytes, Lane>>,
+    seen: Mutex<Seen>,
+}
+
+/// Ids of frames that were taken.
+#[derive(Default)]
+struct Seen {
+    now: HashSet<u64>,
+    before: HashSet<u64>,
+}
+
+impl Forwards {
+    pub(crate) fn new(intake: Intake, guard: Guard) -> Self {
+        Self { guard, intake, lanes: Mutex::default(), seen: Mutex::default() }
+    }
+
+    /// Takes a forward. A part that cannot be taken for good is counted and left out; where there
+    /// is no room, the agent sends all of it again, and what was taken is not taken twice.
+    pub(super) fn submit(&self, body: &Bytes) -> Result<(), Refusal> {
+        let all = frames(body).map_err(|problem| {
+            let refusal = Refusal::for_good(Refused::Malformed, problem.as_str());
+            self.intake.flow().refuse(Signal::Traces, 1, refusal)
+        })?;
+        for frame in all {
+            if self.seen().has(frame.id) {
+                continue;
+            }
+            match self.take(&body.slice_ref(frame.sender), body.slice_ref(frame.body)) {
+                Err(refusal) if refusal.retry_after.is_some() => return Err(refusal),
+                Err(refusal) => tracing::warn!(%refusal, "an agent's frame is lost"),
+                Ok(()) => (),
+            }
+            self.seen().add(frame.id);
+        }
+        Ok(())
+    }
+
+    fn take(&self, sender: &Bytes, body: Bytes) -> Result<(), Refusal> {
+        // Taken out while it is used: two connections may bring the same sender at once.
+        let known = self.lanes().remove(sender);
+        let mut lane = match known {
+            Some(lane) => lane,
+            None => {
+                let sender = Sender::from_bytes(sender)
+                    .map_err(|error| Refusal::for_good(Refused::Malformed, error))?;
+                Lane::new(sender, Source::Otlp)
+            }
+        };
+        let taken = self.intake.submit(&mut lane, Signal::Traces, body, None);
+        let mut lanes = self.lanes();
+        if SENDERS_MAX <= lanes.len() {
+            lanes.clear();
+        }
+        lanes.insert(Bytes::copy_from_slice(sender), lane);
+        taken
+    }
+
+    fn lanes(&self) -> std::sync::MutexGuard<'_, HashMap<Bytes, Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn has(&self, id: u64) -> bool {
+        self.now.contains(&id) || self.before.contains(&id)
+    }
+
+    fn add(&mut self, id: u64) {
+        if FRAMES_MAX <= self.now.len() {
+            self.before = std::mem::take(&mut self.now);
+        }
+        self.now.insert(id);
+    }
+}

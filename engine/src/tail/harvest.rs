@@ -1,0 +1,196 @@
+//! What leaves a shard: spans of kept traces, to be cut out of their frames without its lock, and
+//! counts of what is lost.
+
+use super::decided::Kept;
+use super::frames::{Frame, Frames, Reader, Run};
+use super::ledger::Ledger;
+use super::origin::{Origin, Target};
+use super::rules::Rules;
+use crate::books::{Dropped, SampledOut};
+use bytes::Bytes;
+use sluice_wire::sampling::Threshold;
+use sluice_wire::spans::{SpanEdit, write_request, write_span};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Set on spans of kept traces by policies that ask for it.
+pub const RULE: &str = "sampling.rule";
+pub const PROBABILITY: &str = "sampling.probability";
+
+/// Why spans are not passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Loss {
+    SampledOut(SampledOut),
+    Dropped(Dropped),
+}
+
+/// Spans of a kept trace that are still in their frame.
+#[derive(Clone, Debug)]
+pub(super) struct Keeper {
+    pub(super) run: Run,
+    pub(super) kept: Kept,
+}
+
+/// Gathered between two ticks.
+#[derive(Debug, Default)]
+pub(super) struct Harvest {
+    keepers: Vec<Keeper>,
+    /// By the address of the origin.
+    outgoing: HashMap<usize, Outgoing>,
+    lost: HashMap<(usize, Loss), (Arc<Origin>, u64)>,
+    /// Rules under which no trace is open any more.
+    pub(super) ended: Vec<(Arc<Rules>, Ledger)>,
+    late: u64,
+    late_bytes: usize,
+}
+
+/// Taken off a shard: what is left to do needs no lock.
+#[derive(Debug, Default)]
+pub(super) struct Sheaf {
+    frames: Vec<(Frame, Vec<Keeper>)>,
+    outgoing: HashMap<usize, Outgoing>,
+    lost: HashMap<(usize, Loss), (Arc<Origin>, u64)>,
+}
+
+/// Spans of one origin that leave together.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub origin: Arc<Origin>,
+    /// Spans in it.
+    pub items: u64,
+    spans: Vec<u8>,
+}
+
+/// What became of spans since the last time.
+#[derive(Debug, Default)]
+pub struct Decisions {
+    pub kept: Vec<Outgoing>,
+    pub lost: Vec<(Arc<Origin>, Loss, u64)>,
+}
+
+impl Harvest {
+    pub(super) fn keep(&mut self, keeper: Keeper) {
+        self.keepers.push(keeper);
+    }
+
+    /// A span of a trace that was kept before it came.
+    pub(super) fn late(&mut self, origin: &Arc<Origin>, message: &[u8], kept: Kept) {
+        self.late += 1;
+        self.late_bytes += message.len();
+        put(&mut self.outgoing, origin, message, &mut Edits::default(), &kept);
+    }
+
+    pub(super) fn lose(&mut self, origin: &Arc<Origin>, loss: Loss, items: u64) {
+        let key = (Arc::as_ptr(origin).addr(), loss);
+        self.lost.entry(key).or_insert_with(|| (Arc::clone(origin), 0)).1 += items;
+    }
+
+    /// Spans that came after their trace was kept, so far.
+    pub(super) fn late_spans(&self) -> u64 {
+        self.late
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.late_bytes + self.keepers.capacity() * size_of::<Keeper>()
+    }
+
+    /// Takes what was gathered, and lets go of its spans in the frames.
+    pub(super) fn take(&mut self, frames: &mut Frames) -> Sheaf {
+        let mut keepers = std::mem::take(&mut self.keepers);
+        self.late_bytes = 0;
+        if keepers.iter().any(|keeper| frames.number(keeper.run) == frames.open_number()) {
+            frames.seal();
+        }
+        keepers.sort_by_key(|keeper| (frames.number(keeper.run), keeper.run.offset()));
+        let mut sheaf = Sheaf {
+            frames: Vec::new(),
+            outgoing: std::mem::take(&mut self.outgoing),
+            lost: std::mem::take(&mut self.lost),
+        };
+        let mut keepers = keepers.into_iter().peekable();
+        while let Some(first) = keepers.next() {
+            let number = frames.number(first.run);
+            let mut of_frame = vec![first];
+            while let Some(next) = keepers.next_if(|next| frames.number(next.run) == number) {
+                of_frame.push(next);
+            }
+            let Some(frame) = frames.frame(number).cloned() else { continue };
+            of_frame.iter().for_each(|keeper| frames.release(keeper.run));
+            sheaf.frames.push((frame, of_frame));
+        }
+        sheaf
+    }
+}
+
+impl Sheaf {
+    /// Cuts the kept spans out of their frames.
+    pub(super) fn thresh(self) -> Decisions {
+        let Self { frames, mut outgoing, mut lost } = self;
+        let (mut edits, mut reader) = (Edits::default(), Reader::default());
+        for (frame, keepers) in frames {
+            let raw = reader.raw(&frame);
+            for Keeper { run, kept } in &keepers {
+                let origin = &frame.origins[usize::from(run.origin)];
+                let Some(raw) = &raw else {
+                    let key = (Arc::as_ptr(origin).addr(), Loss::Dropped(Dropped::Unreadable));
+                    let items = &mut lost.entry(key).or_insert_with(|| (Arc::clone(origin), 0)).1;
+                    *items += u64::from(run.spans());
+                    continue;
+                };
+                for message in raw.messages(*run) {
+                    put(&mut outgoing, origin, message, &mut edits, kept);
+                }
+            }
+        }
+        let kept = outgoing.into_values().collect();
+        let lost = lost.into_iter().map(|((_, loss), (origin, items))| (origin, loss, items));
+        Decisions { kept, lost: lost.collect() }
+    }
+}
+
+fn put(
+    outgoing: &mut HashMap<usize, Outgoing>,
+    origin: &Arc<Origin>,
+    message: &[u8],
+    edits: &mut Edits,
+    kept: &Kept,
+) {
+    let outgoing = outgoing.entry(Arc::as_ptr(origin).addr()).or_insert_with(|| Outgoing {
+        origin: Arc::clone(origin),
+        items: 0,
+        spans: Vec::new(),
+    });
+    outgoing.items += 1;
+    let edit = SpanEdit { threshold: kept.threshold, attributes: edits.of(kept) };
+    write_span(message, edit, &mut outgoing.spans);
+}
+
+/// The attributes of the last decision: many spans after one another share theirs.
+#[derive(Default)]
+struct Edits {
+    made_for: Option<(Arc<str>, Threshold)>,
+    attributes: Vec<u8>,
+}
+
+impl Edits {
+    fn of(&mut self, kept: &Kept) -> &[u8] {
+        let Some(label) = &kept.label else { return &[] };
+        let is_same =
+            |(own, threshold): &(Arc<str>, Threshold)| *threshold == kept.threshold && own == label;
+        if !self.made_for.as_ref().is_some_and(is_same) {
+            let probability = kept.threshold.probability();
+            self.attributes = SpanEdit::attributes(&[(RULE, label)], &[(PROBABILITY, probability)]);
+            self.made_for = Some((Arc::clone(label), kept.threshold));
+        }
+        &self.attributes
+    }
+}
+
+impl Outgoing {
+    /// The request that one of its origin's targets gets.
+    pub fn request(&self, target: &Target) -> Bytes {
+        let mut out = Vec::with_capacity(self.spans.len() + target.around_scopes.len() + 256);
+        write_request(&target.around_scopes, &self.origin.around_spans, &self.spans, &mut out);
+        Bytes::from(out)
+    }
+}

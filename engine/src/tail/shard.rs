@@ -1,0 +1,459 @@
+//! Open traces of one shard: taken up, waited for, decided. Nothing else is shared between shards.
+
+use super::decided::{Decided, Kept, Past};
+use super::frames::Frames;
+use super::harvest::{Harvest, Keeper, Loss};
+use super::hash::TraceHasher;
+use super::ledger::{Fate, Ledger};
+use super::origin::Origin;
+use super::pace::{Demand, Pace};
+use super::records::Records;
+use super::rules::{Case, Cause, RuleKind, Rules, Verdict};
+use super::sorter::{Share, Sorted, Sorting};
+use super::trace::{Link, Sight, Trace};
+use super::{Admission, Record};
+use crate::books::{Dropped, SampledOut};
+use crate::config::sampling::OnBufferFull;
+use sluice_wire::sampling::Threshold;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Until the shell says what may stay uncompressed.
+const RAW_BYTES_MAX: usize = 16 << 20;
+/// Of `maxTraces`: with less room than this fewer new traces are taken, with `SampleByHash`.
+const ROOM_PERCENT: u64 = 40;
+/// What an open trace takes besides its spans and bits: its entry, table and due times.
+const TRACE_BYTES: usize = size_of::<Trace>() + 72;
+
+#[derive(Debug)]
+pub(super) struct Shard {
+    /// Rules that open traces began under, the oldest first; the last are in force.
+    versions: VecDeque<Version>,
+    places: HashMap<u128, u32, TraceHasher>,
+    traces: Vec<Option<Trace>>,
+    free: Vec<u32>,
+    turn: u32,
+    links: Vec<Link>,
+    free_links: Vec<u32>,
+    pub(super) frames: Frames,
+    decided: Decided,
+    pub(super) harvest: Harvest,
+    pub(super) records: Records,
+    traces_max: usize,
+    /// What new traces must reach while the buffer is nearly full, with `SampleByHash`.
+    admitted: Threshold,
+    matched: Vec<u32>,
+}
+
+/// Rules, and the traces that began under them.
+#[derive(Debug)]
+struct Version {
+    number: u32,
+    rules: Arc<Rules>,
+    by_wait: VecDeque<Due>,
+    by_root: VecDeque<Due>,
+    open: usize,
+    ledger: Ledger,
+    demand: Demand,
+}
+
+/// When a trace is decided, unless it was before: then its place has another turn.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    at_ms: u64,
+    place: u32,
+    turn: u32,
+}
+
+/// Why a trace is decided now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    Due,
+    /// A floor that keeps all matched: nothing can change that.
+    Certain,
+    /// Before its time: the buffer is full, the trace is too large, or the collector ends.
+    Forced,
+}
+
+impl Shard {
+    pub(super) fn new(hasher: TraceHasher, rules: Arc<Rules>, shards: usize) -> Self {
+        let mut shard = Self {
+            versions: VecDeque::new(),
+            places: HashMap::with_hasher(hasher),
+            traces: Vec::new(),
+            free: Vec::new(),
+            turn: 0,
+            links: Vec::new(),
+            free_links: Vec::new(),
+            frames: Frames::default(),
+            decided: Decided::new(hasher, 0),
+            harvest: Harvest::default(),
+            records: Records::new(hasher),
+            traces_max: usize::MAX,
+            admitted: Threshold::EVERYTHING,
+            matched: Vec::new(),
+        };
+        shard.frames.set_raw_bytes_max(RAW_BYTES_MAX);
+        shard.set_rules(0, rules, shards);
+        shard
+    }
+
+    /// In force for traces that begin from now on.
+    pub(super) fn set_rules(&mut self, number: u32, rules: Arc<Rules>, shards: usize) {
+        let tail = &rules.tail;
+        self.decided.set_traces_max((tail.decisions_max as usize).div_ceil(shards));
+        self.traces_max = match tail.traces_max as usize {
+            0 => usize::MAX,
+            max => max.div_ceil(shards),
+        };
+        self.versions.push_back(Version {
+            number,
+            ledger: Ledger::new(&rules),
+            demand: Demand::new(&rules),
+            rules,
+            by_wait: VecDeque::new(),
+            by_root: VecDeque::new(),
+            open: 0,
+        });
+    }
+
+    /// Takes up what a request has for this shard.
+    pub(super) fn add(
+        &mut self,
+        share: &Share<'_>,
+        sorted: &Sorted<'_>,
+        version: u32,
+        now_ms: u64,
+        admission: &Admission<'_>,
+    ) {
+        for (sorting, bits) in share.spans.iter().zip(share.bits.chunks(sorted.words.max(1))) {
+            let origin = &sorted.origins[sorting.origin as usize].0;
+            let place = match self.places.get(&sorting.sight.trace) {
+                Some(place) => *place,
+                None => match self.begin(sorting, origin, version, now_ms, admission) {
+                    Some(place) => place,
+                    None => continue,
+                },
+            };
+            self.see(place, sorting, origin, (bits, version), (now_ms, admission));
+        }
+    }
+
+    /// The place of a trace that is not open; `None` when its span has gone where it goes.
+    fn begin(
+        &mut self,
+        sorting: &Sorting<'_>,
+        origin: &Arc<Origin>,
+        version: u32,
+        now_ms: u64,
+        admission: &Admission<'_>,
+    ) -> Option<u32> {
+        let sight = &sorting.sight;
+        match self.decided.find(sight.trace) {
+            Some(Past::Kept(kept)) => {
+                self.records.late(sight.trace);
+                self.harvest.late(origin, sorting.message, kept);
+                return None;
+            }
+            Some(Past::Dropped) => {
+                self.records.late(sight.trace);
+                self.harvest.lose(origin, Loss::SampledOut(SampledOut::Late), 1);
+                return None;
+            }
+            None => {}
+        }
+        let admitted = admission.threshold.max(self.admitted);
+        if !admitted.keeps(sight.randomness) {
+            self.decided.drop(sight.trace);
+            self.harvest.lose(origin, Loss::SampledOut(SampledOut::MemoryLimiter), 1);
+            return None;
+        }
+        if self.traces_max <= self.places.len() && !self.make_room(now_ms, admission) {
+            self.decided.drop(sight.trace);
+            self.harvest.lose(origin, Loss::Dropped(Dropped::BufferFull), 1);
+            return None;
+        }
+        Some(self.open(sight, version, now_ms, admitted))
+    }
+
+    fn open(&mut self, sight: &Sight, version: u32, now_ms: u64, admitted: Threshold) -> u32 {
+        self.turn = self.turn.wrapping_add(1);
+        let turn = self.turn;
+        let own = self.version_mut(version);
+        let mut trace = Trace::new(sight, turn, own.number, own.rules.words());
+        trace.threshold = admitted;
+        own.open += 1;
+        let at_ms = now_ms + own.rules.tail.decision_wait_ms;
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                self.traces.push(None);
+                (self.traces.len() - 1) as u32
+            }
+        };
+        self.version_mut(version).by_wait.push_back(Due { at_ms, place, turn });
+        self.traces[place as usize] = Some(trace);
+        self.places.insert(sight.trace, place);
+        place
+    }
+
+    fn see(
+        &mut self,
+        place: u32,
+        sorting: &Sorting<'_>,
+        origin: &Arc<Origin>,
+        (bits, version): (&[u64], u32),
+        (now_ms, admission): (u64, &Admission<'_>),
+    ) {
+        let Some(trace) = self.traces[place as usize].as_mut() else { return };
+        let before_ns = trace.facts().duration_ns;
+        let had_root = trace.has_root;
+        trace.see(&sorting.sight, origin.scope, sorting.message.len());
+        // Spans that were seen by other rules than their trace began under add nothing.
+        let is_news = trace.version == version && trace.bits.add(bits);
+        let (tip, has_grown) = self.frames.push(origin, sorting.message, trace.tip);
+        trace.tip = Some(tip);
+        if has_grown {
+            self.links[trace.last_run as usize].run = tip.run;
+        } else {
+            let link = Link { run: tip.run, before: trace.last_run };
+            trace.last_run = put(&mut self.links, &mut self.free_links, link);
+        }
+        let (number, turn) = (trace.version, trace.turn);
+        let (got_root, bytes) = (trace.has_root && !had_root, u64::from(trace.bytes));
+        let facts = trace.facts();
+        let own = self.version_mut(number);
+        let tail = &own.rules.tail;
+        let is_too_large = tail.trace_bytes_max < bytes;
+        let is_longer = before_ns < facts.duration_ns;
+        let ask = is_news || (is_longer && own.rules.certain_duration_ns <= facts.duration_ns);
+        if got_root && 0 < tail.after_root_ms {
+            let at_ms = now_ms + tail.after_root_ms;
+            own.by_root.push_back(Due { at_ms, place, turn });
+        }
+        if ask && self.is_certain(place) {
+            self.decide(place, Moment::Certain, now_ms, admission.pace);
+        } else if is_too_large {
+            self.decide(place, Moment::Forced, now_ms, admission.pace);
+        }
+    }
+
+    fn is_certain(&self, place: u32) -> bool {
+        let Some(trace) = &self.traces[place as usize] else { return false };
+        let rules = &self.version(trace.version).rules;
+        rules.is_certain(&Case::of(trace))
+    }
+
+    /// Decides what is due. At most `traces_max` of them, so that the lock is not held for long;
+    /// true when more are left.
+    pub(super) fn tick(&mut self, now_ms: u64, pace: &Pace, traces_max: usize) -> bool {
+        self.steer();
+        let mut decided = 0;
+        for at in 0..self.versions.len() {
+            while let Some(due) = self.versions[at].take_due(now_ms) {
+                decided += usize::from(self.decide_turn(due, Moment::Due, now_ms, pace));
+                if traces_max <= decided {
+                    return true;
+                }
+            }
+        }
+        while 1 < self.versions.len() && self.versions[0].open == 0 {
+            if let Some(ended) = self.versions.pop_front() {
+                self.harvest.ended.push((ended.rules, ended.ledger));
+            }
+        }
+        false
+    }
+
+    /// The fuller the buffer, the fewer new traces are taken.
+    fn steer(&mut self) {
+        let on_full = self.versions.back().map(|own| own.rules.tail.on_full);
+        let percent = self.places.len().saturating_mul(100) / self.traces_max.max(1);
+        let room = 100_u64.saturating_sub(percent as u64).max(1);
+        self.admitted = match on_full {
+            Some(OnBufferFull::SampleByHash) => Threshold::from_ratio(room, ROOM_PERCENT),
+            _ => Threshold::EVERYTHING,
+        };
+    }
+
+    /// Decides every open trace.
+    pub(super) fn decide_all(&mut self, now_ms: u64, pace: &Pace) {
+        for place in 0..self.traces.len() as u32 {
+            self.decide(place, Moment::Forced, now_ms, pace);
+        }
+    }
+
+    fn decide_turn(&mut self, due: Due, moment: Moment, now_ms: u64, pace: &Pace) -> bool {
+        let trace = self.traces[due.place as usize].as_ref();
+        let is_open = trace.is_some_and(|trace| trace.turn == due.turn);
+        if is_open {
+            self.decide(due.place, moment, now_ms, pace);
+        }
+        is_open
+    }
+
+    /// False when nothing can be decided early.
+    fn make_room(&mut self, now_ms: u64, admission: &Admission<'_>) -> bool {
+        let on_full = self.versions.back().map(|own| own.rules.tail.on_full);
+        if on_full == Some(OnBufferFull::DropNew) {
+            return false;
+        }
+        for at in 0..self.versions.len() {
+            while let Some(due) = self.versions[at].by_wait.pop_front() {
+                if self.decide_turn(due, Moment::Forced, now_ms, admission.pace) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn decide(&mut self, place: u32, moment: Moment, now_ms: u64, pace: &Pace) {
+        let Some(trace) = self.traces[place as usize].take() else { return };
+        self.places.remove(&trace.id);
+        self.free.push(place);
+        let mut matched = std::mem::take(&mut self.matched);
+        let own = self.version_mut(trace.version);
+        own.open -= 1;
+        let Verdict { threshold, cause, capped_from } =
+            own.rules.decide(&Case::of(&trace), None, pace, &mut matched);
+        let threshold = threshold.max(trace.threshold);
+        let is_kept = threshold.keeps(trace.randomness);
+        let fate = Fate { cause, is_kept, is_early: moment == Moment::Forced };
+        own.count_demand((cause, capped_from), &matched, is_kept, &trace);
+        own.ledger.count(&own.rules, &trace, fate, pace, &mut matched);
+        let names = own.ledger.names(cause);
+        self.matched = matched;
+        let kept = Kept { threshold, label: names.label.clone() };
+        self.settle(&trace, is_kept.then_some(&kept), cause);
+        if is_kept {
+            self.decided.keep(trace.id, kept);
+        } else {
+            self.decided.drop(trace.id);
+        }
+        self.records.add(Record {
+            trace: trace.id,
+            at_ms: now_ms,
+            spans: trace.spans,
+            late_spans: 0,
+            is_kept,
+            is_early: moment == Moment::Forced,
+            threshold,
+            rule: names.rule,
+        });
+    }
+
+    /// What becomes of the spans that are held of a trace.
+    fn settle(&mut self, trace: &Trace, kept: Option<&Kept>, cause: Cause) {
+        let mut at = trace.last_run;
+        while let Some(Link { run, before }) = self.links.get(at as usize).copied() {
+            self.free_links.push(at);
+            at = before;
+            match kept {
+                Some(kept) => self.harvest.keep(Keeper { run, kept: kept.clone() }),
+                None => {
+                    let loss = Loss::SampledOut(match cause {
+                        Cause::Cap(_) => SampledOut::Limit,
+                        _ => SampledOut::Policy,
+                    });
+                    if let Some(origin) = self.frames.origin(run) {
+                        self.harvest.lose(origin, loss, u64::from(run.spans()));
+                    }
+                    self.frames.release(run);
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_open(&self, trace: u128) -> bool {
+        self.places.contains_key(&trace)
+    }
+
+    pub(super) fn open_traces(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(super) fn ledgers(&self) -> impl Iterator<Item = (&Rules, &Ledger)> {
+        let ended = self.harvest.ended.iter().map(|(rules, ledger)| (&**rules, ledger));
+        ended.chain(self.versions.iter().map(|own| (&*own.rules, &own.ledger)))
+    }
+
+    /// Hands over what came since the last time, of the rules in force.
+    pub(super) fn take_demand(&mut self, into: &mut Demand) {
+        if let Some(own) = self.versions.back_mut() {
+            into.take(&mut own.demand);
+        }
+    }
+
+    /// All that is held, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let traces = self.traces.len() * TRACE_BYTES + self.links.len() * size_of::<Link>();
+        let decided = self.decided.bytes() + self.records.bytes();
+        self.frames.bytes() + traces + decided + self.harvest.bytes()
+    }
+
+    /// Versions follow one another by number.
+    fn version_mut(&mut self, number: u32) -> &mut Version {
+        let first = self.versions.front().map_or(0, |own| own.number);
+        let at = (number.saturating_sub(first) as usize).min(self.versions.len() - 1);
+        &mut self.versions[at]
+    }
+
+    fn version(&self, number: u32) -> &Version {
+        let first = self.versions.front().map_or(0, |own| own.number);
+        &self.versions[(number.saturating_sub(first) as usize).min(self.versions.len() - 1)]
+    }
+}
+
+impl Version {
+    fn count_demand(
+        &mut self,
+        (cause, capped_from): (Cause, Option<Threshold>),
+        matched: &[u32],
+        is_kept: bool,
+        trace: &Trace,
+    ) {
+        if let Some(plain) = capped_from {
+            for rule in matched {
+                let RuleKind::Rate(rate) = self.rules.rules[*rule as usize].kind else { continue };
+                let cap = &mut self.demand.caps[rate as usize];
+                cap.traces += 1.0;
+                cap.expected += plain.probability();
+                cap.kept += f64::from(u8::from(is_kept));
+            }
+        }
+        for (at, own) in self.rules.policies.iter().enumerate() {
+            if own.policy.adaptive.is_none() {
+                continue;
+            }
+            let (is_touched, is_error) = self.rules.touches(at, trace.bits.words());
+            let demand = &mut self.demand.defaults[at];
+            demand.traces += f64::from(u8::from(cause == Cause::Default(at as u16)));
+            demand.seen += f64::from(u8::from(is_touched));
+            demand.errors += f64::from(u8::from(is_error));
+        }
+    }
+
+    fn take_due(&mut self, now_ms: u64) -> Option<Due> {
+        for queue in [&mut self.by_root, &mut self.by_wait] {
+            if queue.front().is_some_and(|due| due.at_ms <= now_ms) {
+                return queue.pop_front();
+            }
+        }
+        None
+    }
+}
+
+/// Puts a value where one is free.
+fn put<T>(table: &mut Vec<T>, free: &mut Vec<u32>, value: T) -> u32 {
+    match free.pop() {
+        Some(place) => {
+            table[place as usize] = value;
+            place
+        }
+        None => {
+            table.push(value);
+            (table.len() - 1) as u32
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A collector's tail on its own: two namespaces, each with a pipeline, a clock that the test owns.
+
+use crate::spans::{Left, Span, read, request};
+use sluice_engine::compiled::Compiled;
+use sluice_engine::config::sampling::{AtMost, Cap, Floor, Match, Mode, Policy, Sampling, Scope};
+use sluice_engine::config::{Config, Namespaces};
+use sluice_engine::sender::{Pod, Sender, Source};
+use sluice_engine::tail::{Decisions, Now, Request, Sorter, Tail};
+use sluice_engine::tick::Tick;
+use sluice_wire::sampling::Threshold;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// 2026-01-01, in nanoseconds since 1970: when every test begins.
+pub(crate) const START_NS: u64 = 1_767_225_600_000_000_000;
+pub(crate) const NAMESPACES: [&str; 2] = ["pay", "shop"];
+
+pub(crate) struct World {
+    pub(crate) tail: Tail,
+    compiled: Compiled,
+    sorters: BTreeMap<&'static str, Sorter>,
+    pub(crate) now_ms: u64,
+    pub(crate) left: Vec<Left>,
+    /// Spans that were sampled out or dropped.
+    pub(crate) lost: u64,
+    pub(crate) held: u64,
+}
+
+impl World {
+    pub(crate) fn new(sampling: &Sampling, shards: usize) -> Self {
+        Self {
+            tail: Tail::new(sampling, shards, 7).unwrap(),
+            compiled: compiled(),
+            sorters: BTreeMap::new(),
+            now_ms: 0,
+            left: Vec::new(),
+            lost: 0,
+            held: 0,
+        }
+    }
+
+    /// One request of a sender in this namespace.
+    pub(crate) fn send(&mut self, namespace: &'static str, spans: &[&Span]) {
+        let pod = Pod { namespace: namespace.to_owned(), ..Pod::default() };
+        let body = request(spans);
+        let request = Request {
+            compiled: &self.compiled,
+            generation: 1,
+            sender: &Sender::Pod(Arc::new(pod)),
+            source: &Source::Otlp,
+            body: &body,
+            admitted: Threshold::EVERYTHING,
+        };
+        let now = Now { tick: tick(self.now_ms), wall_ns: START_NS + self.now_ms * 1_000_000 };
+        let sorter = self.sorters.entry(namespace).or_default();
+        let taken = self.tail.offer(sorter, &request, now);
+        self.held += taken.held.iter().map(|(_, items)| items).sum::<u64>();
+        self.lost += taken.lost.iter().map(|(.., items)| items).sum::<u64>();
+        assert_eq!(taken.unwanted, 0);
+    }
+
+    pub(crate) fn harvest(&mut self) {
+        for shard in 0..self.tail.shards() {
+            let decisions = self.tail.harvest(shard, tick(self.now_ms), 0);
+            self.take(&decisions);
+        }
+    }
+
+    pub(crate) fn harvest_all(&mut self) {
+        for shard in 0..self.tail.shards() {
+            let decisions = self.tail.harvest_all(shard, tick(self.now_ms));
+            self.take(&decisions);
+        }
+    }
+
+    fn take(&mut self, decisions: &Decisions) {
+        for outgoing in &decisions.kept {
+            let found = read(&outgoing.request(&outgoing.origin.targets[0]));
+            assert_eq!(found.len() as u64, outgoing.items);
+            self.held -= outgoing.items;
+            self.left.extend(found);
+        }
+        for (_, _, items) in &decisions.lost {
+            self.held -= items;
+            self.lost += items;
+        }
+    }
+}
+
+fn tick(ms: u64) -> Tick {
+    Tick(Duration::from_millis(ms))
+}
+
+fn compiled() -> Compiled {
+    let mut config = Config::from_bytes(include_bytes!("../config-1.json")).unwrap();
+    let (_, pipeline) = config.pipelines.pop_first().unwrap();
+    let of = |namespace: &str| {
+        let mut pipeline = pipeline.clone();
+        pipeline.namespaces = Namespaces::Only([namespace.to_owned()].into());
+        pipeline.workload = Default::default();
+        pipeline.otlp = true;
+        pipeline.traces = vec!["shop/debug".to_owned()];
+        (format!("{namespace}/all"), pipeline)
+    };
+    config.pipelines = NAMESPACES.into_iter().map(of).collect();
+    Compiled::new(config).unwrap()
+}
+
+/// A policy of one namespace.
+pub(crate) fn policy(namespace: &str, default_ppm: Option<u32>) -> Policy {
+    Policy {
+        generation: 1,
+        mode: Mode::Enforce,
+        scope: Scope { namespace: Some(namespace.to_owned()), pipelines: None },
+        keep: Vec::new(),
+        limit: Vec::new(),
+        default_ppm,
+        tag_decision: false,
+        head: None,
+        adaptive: None,
+    }
+}
+
+pub(crate) fn floor(name: &str, at_least_ppm: u32, matches: Match) -> Floor {
+    Floor { name: name.to_owned(), matches, at_least_ppm }
+}
+
+pub(crate) fn cap(name: &str, ppm: u32, matches: Match) -> Cap {
+    Cap { name: name.to_owned(), matches, at_most: AtMost::Ppm(ppm) }
+}
