@@ -102,6 +102,9 @@ impl Tally {
             println!("left out, the claims on a cluster: {obstacle}");
             return Ok(());
         }
+        if arguments.only.is_none() {
+            self.step("oracle", oracle());
+        }
         let started = Instant::now();
         let flags = arguments.only.as_deref().map_or(vec![], |only| vec!["--only", only]);
         let verdict = whole::check(&flags, arguments.keep);
@@ -128,6 +131,11 @@ fn totals(output: &str) -> (u64, u64) {
         .lines()
         .filter(|line| line.starts_with("test result:"))
         .fold((0, 0), |sum, line| (sum.0 + number(line, "passed"), sum.1 + number(line, "failed")))
+}
+
+/// Against the OpenTelemetry Collector's samplers; fewer traces than by itself, all cases.
+fn oracle() -> Command {
+    cargo(&["run", "--release", "-p", "xtask", "--", "oracle", "--traces", "20000"])
 }
 
 /// The README's first command, for 20 seconds; its data goes to a folder of this run.

@@ -30,7 +30,8 @@ use tonic::{Request, Status, Streaming};
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+const PAUSE_SOON: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_secs(15);
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Followers that send us from one to the other are not believed for ever.
 const REDIRECTS_MAX: u32 = 3;
@@ -165,7 +166,8 @@ pub(super) async fn stay_attached(link: Link, desk: Desk) {
                 address = leader;
                 continue;
             }
-            Ok(End::NotLeader(_) | End::Closed) => (),
+            // Somebody is there: who leads will be known soon.
+            Ok(End::NotLeader(_) | End::Closed) => pause = PAUSE_SOON,
             Err(error) => {
                 let error = error.to_string();
                 if error != last_error {

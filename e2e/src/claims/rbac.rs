@@ -49,7 +49,7 @@ pub(crate) fn the_verbs_used_equal_the_chart_s_rules(_: &Stage) -> Result<()> {
         .collect();
     let idle: Vec<String> = grants
         .iter()
-        .filter(|grant| !uses.iter().any(|used| grant.needs(used)))
+        .filter(|grant| !uses.iter().any(|used| grant.needs(used) || grant.is_shared(used)))
         .map(|grant| format!("a rule that is not used: {grant:?}"))
         .collect();
     let differences = [forbidden, idle].concat();
@@ -67,15 +67,23 @@ impl Grant {
             && self.name.as_ref().is_none_or(|name| *name == used.name)
     }
 
+    /// One Role lets agents and gateways read a Secret: which of them does depends on who sends.
+    fn is_shared(&self, used: &Use) -> bool {
+        let is_collector = |account: &str| ["sluice-agent", "sluice-gateway"].contains(&account);
+        let is_secret = self.resource == "secrets" && used.resource == "secrets";
+        let own = Some(&used.name) == self.name.as_ref();
+        is_secret && own && is_collector(&self.account) && is_collector(&used.account)
+    }
+
     /// A use that a narrower grant would not have covered.
     fn needs(&self, used: &Use) -> bool {
         self.covers(used) && (self.namespace.is_some() || used.namespace != SYSTEM)
     }
 }
 
-/// Secrets of other namespaces: their owners let agents read them, or do not.
+/// Secrets of other namespaces: their owners let collectors read them, or do not.
 fn is_granted_by_an_owner(used: &Use) -> bool {
-    used.account == "sluice-agent"
+    ["sluice-agent", "sluice-gateway"].contains(&used.account.as_str())
         && used.resource == "secrets"
         && used.verb == "get"
         && used.namespace != SYSTEM

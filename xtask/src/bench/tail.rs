@@ -12,6 +12,7 @@ use crate::contest::corpus::{Arrived, Corpus, Id, compare};
 use crate::contest::destination::{Destination, Traffic};
 use crate::contest::load::{CONNECTIONS, IN_FLIGHT_PER_CONNECTION, Senders};
 use crate::contest::message::Codec;
+use crate::contest::objects::Memory;
 use crate::contest::programs::{Contender, Place, Programs};
 use crate::contest::spread::{SPANS_PER_REQUEST, Spread};
 use crate::contest::threshold::Share;
@@ -155,7 +156,8 @@ async fn measure(
 ) -> Result<Run> {
     let mut destination = Destination::start().await?;
     let place = Place::new(destination.address)?;
-    let mut command = command(programs, contender, load.corpus.codec, DECISION_WAIT, &place)?;
+    let codec = load.corpus.codec;
+    let mut command = command(programs, contender, codec, DECISION_WAIT, Memory::Ample, &place)?;
     let running = place.start(&mut command).await?;
     let senders = Senders::connect(running.address).await?;
     let mut expected = warm_up.kept_by(contender);

@@ -13,16 +13,27 @@ const API: &str = "sluice.dev/v1alpha1";
 /// Here a pipeline may take the spans of every namespace, and of senders in none.
 const NAMESPACE: &str = "sluice-system";
 
+/// How much the collector may use.
+#[derive(Clone, Copy)]
+pub(crate) enum Memory {
+    /// No limit is reached: what is compared is what is kept, and what that costs.
+    Ample,
+    /// An agent's defaults.
+    Default,
+}
+
 /// `sluice run` with the `spec` of a SamplingPolicy.
 pub(crate) fn command(
     sluice: &Path,
     policy: &Value,
     codec: Codec,
+    memory: Memory,
     place: &Place,
 ) -> Result<Command> {
     let folder = place.folder.path();
     let objects = folder.join("objects.json");
-    fs::write(&objects, list(policy, codec, place).to_string()).context("write the objects")?;
+    fs::write(&objects, list(policy, codec, memory, place).to_string())
+        .context("write the objects")?;
     let mut command = Command::new(sluice);
     command
         .arg("run")
@@ -37,11 +48,11 @@ pub(crate) fn command(
     Ok(command)
 }
 
-fn list(policy: &Value, codec: Codec, place: &Place) -> Value {
+fn list(policy: &Value, codec: Codec, memory: Memory, place: &Place) -> Value {
     let items = [
         json!({
             "apiVersion": API, "kind": "Collector", "metadata": {"name": "default"},
-            "spec": collector(),
+            "spec": collector(memory),
         }),
         object("TelemetryPipeline", &pipeline()),
         object("Destination", &destination(codec, place)),
@@ -55,13 +66,16 @@ fn object(kind: &str, spec: &Value) -> Value {
     json!({"apiVersion": API, "kind": kind, "metadata": metadata, "spec": spec})
 }
 
-/// No limit of memory is reached: what is compared is what is kept, and what that costs.
-fn collector() -> Value {
+fn collector(memory: Memory) -> Value {
+    let (limit, soft, hard) = match memory {
+        Memory::Ample => ("12Gi", "8Gi", "10Gi"),
+        Memory::Default => ("640Mi", "400Mi", "500Mi"),
+    };
     json!({
         "batch": {"timeout": "1s", "sendBatchSize": 8192},
         "agent": {
-            "resources": {"limits": {"memory": "12Gi"}},
-            "memoryLimiter": {"softLimit": "8Gi", "hardLimit": "10Gi"},
+            "resources": {"limits": {"memory": limit}},
+            "memoryLimiter": {"softLimit": soft, "hardLimit": hard},
         },
     })
 }
@@ -119,7 +133,7 @@ mod tests {
     #[test]
     fn the_api_has_all_fields_that_are_written() {
         let place = Place::new(([127, 0, 0, 1], 4317).into()).unwrap();
-        assert!(is_known::<CollectorSpec>(&collector()));
+        assert!(is_known::<CollectorSpec>(&collector(Memory::Default)));
         assert!(is_known::<TelemetryPipelineSpec>(&pipeline()));
         assert!(is_known::<DestinationSpec>(&destination(Codec::Plain, &place)));
         assert!(!is_known::<CollectorSpec>(&json!({"batch": {"time": "1s"}})));

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 pub(super) fn command(sluice: &Path, criterion: &Criterion, place: &Place) -> Result<Command> {
-    objects::command(sluice, &policy(criterion), Codec::Plain, place)
+    objects::command(sluice, &policy(criterion), Codec::Plain, objects::Memory::Ample, place)
 }
 
 fn policy(criterion: &Criterion) -> Value {

@@ -2,7 +2,7 @@
 
 use crate::bench::peer;
 use crate::contest::message::Codec;
-use crate::contest::objects;
+use crate::contest::objects::{self, Memory};
 use crate::contest::programs::{Contender, Place, Programs};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -17,12 +17,14 @@ pub(super) fn command(
     contender: Contender,
     codec: Codec,
     decision_wait: Duration,
+    memory: Memory,
     place: &Place,
 ) -> Result<Command> {
     let decision_wait = format!("{}s", decision_wait.as_secs());
     match contender {
         Contender::Sluice => {
-            objects::command(&programs.sluice, &policy(&decision_wait), codec, place)
+            let policy = policy(&decision_wait);
+            objects::command(&programs.sluice, &policy, codec, memory, place)
         }
         Contender::Otelcol => {
             let mut command = peer::command(programs, PEER_CONFIGURATION, codec, place);
