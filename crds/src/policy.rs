@@ -110,7 +110,7 @@ pub struct SamplingPolicySpec {
     /// Enforce: applied. DryRun: evaluated and counted, nothing is dropped; the status says what
     /// would have been kept. Disabled: as if it were not there.
     pub mode: PolicyMode,
-    /// What the agent decides when a span arrives, by a hash of the trace id. An upper bound for
+    /// What is decided when a span arrives, by a hash of the trace id. An upper bound for
     /// every rule below: what is dropped here cannot be kept there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<Head>,

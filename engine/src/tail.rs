@@ -69,7 +69,7 @@ struct Seconds {
 #[derive(Clone, Debug)]
 struct Current {
     version: u32,
-    sampling: Sampling,
+    sampling: Arc<Sampling>,
     rules: Arc<Rules>,
     pace: Arc<Pace>,
     snapshot: Arc<Snapshot>,
@@ -156,7 +156,7 @@ impl Tail {
             shards: (0..shards).map(shard).collect(),
             current: RwLock::new(Current {
                 version: 0,
-                sampling: sampling.clone(),
+                sampling: Arc::new(sampling.clone()),
                 rules,
                 pace: Arc::default(),
                 snapshot: Arc::default(),
@@ -178,7 +178,7 @@ impl Tail {
         // Before the rules, as in `turn_second`.
         let mut seconds = self.seconds();
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.sampling == *sampling {
+        if *current.sampling == *sampling {
             return Ok(());
         }
         let rules = Arc::new(Rules::new(sampling)?);
@@ -186,7 +186,7 @@ impl Tail {
         for shard in &self.shards {
             lock(shard).set_rules(current.version, Arc::clone(&rules), self.shards.len());
         }
-        current.sampling = sampling.clone();
+        current.sampling = Arc::new(sampling.clone());
         current.pace = Arc::default();
         seconds.pacer = Pacer::default();
         self.trackers().track(rules.matcher.tracked(), seconds.last_ms);

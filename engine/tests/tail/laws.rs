@@ -85,7 +85,7 @@ fn a_trace_is_kept_or_dropped_as_a_whole() {
     let kept: BTreeSet<u128> = left.iter().map(|(trace, ..)| *trace).collect();
     let whole = spans.iter().filter(|span| kept.contains(&span.trace)).count();
     assert_eq!(left.len(), whole);
-    assert!(0 < left.len() && left.len() < spans.len());
+    assert!(!left.is_empty() && left.len() < spans.len());
 }
 
 #[test]

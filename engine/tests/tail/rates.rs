@@ -139,8 +139,8 @@ fn a_spike_of_errors_raises_the_default_and_ends() {
         }),
     });
     let mut stream = Stream::new(policy);
-    let usual = |_: &mut Random, at: u64, span: &mut Span| span.is_error = at % 100 == 0;
-    let spike = |_: &mut Random, at: u64, span: &mut Span| span.is_error = at % 4 == 0;
+    let usual = |_: &mut Random, at: u64, span: &mut Span| span.is_error = at.is_multiple_of(100);
+    let spike = |_: &mut Random, at: u64, span: &mut Span| span.is_error = at.is_multiple_of(4);
     let fine = |left: Vec<Span>| left.iter().filter(|span| !span.is_error).count();
     (0..120).for_each(|_| drop(stream.second(200, usual)));
     assert!(fine(stream.second(200, usual)) < 10);
@@ -175,7 +175,7 @@ fn a_rare_operation_is_kept() {
     policy.keep = vec![floor("rare", 1_000_000, Match { rare_operation, ..Match::default() })];
     let mut stream = Stream::new(policy);
     let name = |_: &mut Random, at: u64, span: &mut Span| {
-        span.name = if at % 200 == 0 { "GET /healthz" } else { "GET /" };
+        span.name = if at.is_multiple_of(200) { "GET /healthz" } else { "GET /" };
     };
     (0..3).for_each(|_| drop(stream.second(1000, name)));
     let kept: Vec<Span> = (0..10).flat_map(|_| stream.second(1000, name)).collect();
@@ -190,7 +190,7 @@ fn a_head_is_an_upper_bound_that_counts_know_of() {
     policy.keep = vec![floor("errors", 1_000_000, errors())];
     let mut stream = Stream::new(policy);
     (0..20).for_each(|_| {
-        drop(stream.second(1000, |_, at, span| span.is_error = at % 2 == 0));
+        drop(stream.second(1000, |_, at, span| span.is_error = at.is_multiple_of(2)));
     });
     near(stream.world.left.len() as f64, 2000.0, 0.1);
     near(stream.estimate(), 20_000.0, 0.1);
