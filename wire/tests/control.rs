@@ -43,7 +43,16 @@ fn the_committed_control_code_is_what_the_proto_files_generate() {
 /// The generator switches lints off without saying why.
 fn with_reasons(generated: &str) -> String {
     const REASON: &str = "reason = \"tonic-prost-build writes it so\"";
+    const LINTS: [&str; 5] = [
+        "unused_variables",
+        "dead_code",
+        "missing_docs",
+        "clippy::wildcard_imports",
+        "clippy::let_unit_value",
+    ];
+    let written: String = LINTS.iter().map(|lint| format!("        {lint},\n")).collect();
+    let allowed = LINTS.join(", ");
     generated
-        .replace("clippy::let_unit_value,\n", &format!("clippy::let_unit_value, {REASON},\n"))
+        .replace(&format!("#![allow(\n{written}    )]"), &format!("#![allow({allowed}, {REASON})]"))
         .replace("non_camel_case_types)]", &format!("non_camel_case_types, {REASON})]"))
 }

@@ -113,7 +113,10 @@ impl Cluster {
     pub(crate) async fn lap(&mut self) -> Result<(), Incomplete> {
         self.catch_up();
         let lap = self.spine.lap(Timestamp::from_second(NOW).unwrap()).await;
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        // The clock is paused: it goes on by hand, and what is due in between is done.
+        for _ in 0..300 {
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
         lap
     }
 

@@ -75,13 +75,7 @@ pub struct NotLeader {
 }
 /// Generated client implementations.
 pub mod control_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value, reason = "tonic-prost-build writes it so",
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value, reason = "tonic-prost-build writes it so")]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
     #[derive(Debug, Clone)]
@@ -183,13 +177,7 @@ pub mod control_client {
 }
 /// Generated server implementations.
 pub mod control_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value, reason = "tonic-prost-build writes it so",
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value, reason = "tonic-prost-build writes it so")]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with ControlServer.
     #[async_trait]
