@@ -199,10 +199,12 @@ impl Tail {
     pub fn offer(&self, sorter: &mut Sorter, request: &Request<'_>, now: Now) -> Taken {
         let current = self.current();
         let Request { compiled, generation, sender, source, body, admitted } = *request;
-        let context = Context { compiled, generation, rules: &current.rules, sender, source };
+        let Current { version, rules, .. } = &current;
+        let version = *version;
+        let context = Context { compiled, generation, rules, version, sender, source };
         let shape = (self.hasher, self.shards.len());
         let moment = (&*current.snapshot, now.wall_ns);
-        let sorted = sorter.sort(&context, current.version, body, shape, moment);
+        let sorted = sorter.sort(&context, body, shape, moment);
         if !sorted.samples.is_empty() {
             self.trackers().add(&sorted.samples);
         }
@@ -213,7 +215,7 @@ impl Tail {
         for (shard, share) in self.shards.iter().zip(&sorted.shards) {
             if !share.spans.is_empty() {
                 self.change(shard, |shard| {
-                    shard.add(share, &sorted, current.version, now_ms, &admission);
+                    shard.add(share, &sorted, version, now_ms, &admission);
                 });
             }
         }

@@ -111,7 +111,7 @@ impl Ledger {
             decided.kept += u64::from(fate.is_kept);
         }
         for (at, own) in rules.policies.iter().enumerate() {
-            let (is_touched, is_error) = rules.touches(at, trace.bits.words());
+            let (is_touched, is_error) = rules.touches(at, trace.bits(trace.version));
             if !is_touched {
                 continue;
             }
@@ -122,7 +122,8 @@ impl Ledger {
             counts.error_traces_kept += u64::from(is_error && fate.is_kept);
             counts.decided_early += u64::from(fate.is_early);
             if own.policy.mode == Mode::DryRun {
-                let tried = rules.decide(&Case::of(trace), Some(at as u16), pace, matched);
+                let case = Case::of(trace, rules, trace.version);
+                let tried = rules.decide(&case, Some(at as u16), pace, matched);
                 let kept = tried.threshold.max(trace.threshold).keeps(trace.randomness);
                 counts.would_keep += u64::from(kept);
                 counts.would_keep_errors += u64::from(kept && is_error);

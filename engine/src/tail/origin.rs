@@ -23,8 +23,10 @@ pub struct Origin {
     around_scopes: Box<[u8]>,
     pub(super) around_spans: Box<[u8]>,
     pub(super) resource: ResourceMatch,
+    /// Of the rules that `resource`, `scope`, `policies` and `head` were made for.
+    version: u32,
     /// Number of the set of policies in whose scope these spans are ([`Rules::scope`]).
-    pub(super) scope: u16,
+    scope: u16,
     /// The same as bits.
     pub(super) policies: Box<[u64]>,
     /// What is left of its traces before they are held.
@@ -50,13 +52,15 @@ pub(super) struct Context<'a> {
     pub(super) compiled: &'a Compiled,
     pub(super) generation: u64,
     pub(super) rules: &'a Arc<Rules>,
+    /// Number of the rules.
+    pub(super) version: u32,
     pub(super) sender: &'a Sender,
     pub(super) source: &'a Source,
 }
 
 impl Origin {
     pub(super) fn new(context: &Context<'_>, scope: &ScopeView<'_>) -> Self {
-        let Context { compiled, generation, rules, sender, source } = *context;
+        let Context { compiled, generation, rules, version, sender, source } = *context;
         let namespace = match sender {
             Sender::Pod(pod) => Some(pod.namespace.clone()),
             Sender::Claimed => {
@@ -83,6 +87,7 @@ impl Origin {
         let service = Operation::service(name, resource.service());
         Self {
             generation,
+            version,
             targets,
             head,
             service,
@@ -101,19 +106,19 @@ impl Origin {
         *self.around_scopes == *scope.around_scopes && *self.around_spans == *scope.around_spans
     }
 
+    /// Number of the set of policies, of these rules, in whose scope the spans are.
+    pub(super) fn scope_by(&self, rules: &Rules, version: u32) -> u16 {
+        if version == self.version {
+            return self.scope;
+        }
+        let pipelines = self.targets.iter().map(|target| target.name.as_str()).collect();
+        rules.scope(self.namespace.as_deref(), &pipelines)
+    }
+
     /// Its targets by another config.
     pub fn rerouted(&self, compiled: &Compiled) -> Vec<Target> {
         let Self { sender, source, namespace, around_scopes, .. } = self;
         targets(compiled, sender, source, namespace.as_deref(), around_scopes)
-    }
-
-    /// Proven, or in local mode claimed; `None`: not known.
-    pub fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
-    }
-
-    pub fn service(&self) -> &str {
-        self.resource.service()
     }
 }
 

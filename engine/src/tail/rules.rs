@@ -90,9 +90,11 @@ pub(super) struct Verdict {
 }
 
 impl<'a> Case<'a> {
-    pub(super) fn of(trace: &'a Trace) -> Self {
-        let (bits, facts) = (trace.bits.words(), trace.facts());
-        Self { bits, facts, root_scope: trace.root_scope }
+    /// As rules of this version see the trace.
+    pub(super) fn of(trace: &'a Trace, rules: &Rules, version: u32) -> Self {
+        let (bits, facts) = (trace.bits(version), trace.facts());
+        let root = trace.root.as_ref();
+        Self { bits, facts, root_scope: root.map_or(0, |root| root.scope_by(rules, version)) }
     }
 }
 

@@ -208,9 +208,8 @@ impl Shard {
         let Some(trace) = self.traces[place as usize].as_mut() else { return };
         let before_ns = trace.facts().duration_ns;
         let had_root = trace.has_root;
-        trace.see(&sorting.sight, origin.scope, sorting.message.len());
-        // Spans that were seen by other rules than their trace began under add nothing.
-        let is_news = trace.version == version && trace.bits.add(bits);
+        trace.see(&sorting.sight, origin, sorting.message.len());
+        let is_news = trace.add(version, bits);
         let (tip, has_grown) = self.frames.push(origin, sorting.message, trace.tip);
         trace.tip = Some(tip);
         if has_grown {
@@ -240,8 +239,10 @@ impl Shard {
 
     fn is_certain(&self, place: u32) -> bool {
         let Some(trace) = &self.traces[place as usize] else { return false };
-        let rules = &self.version(trace.version).rules;
-        rules.is_certain(&Case::of(trace))
+        trace.versions().any(|version| {
+            let rules = &self.version(version).rules;
+            rules.is_certain(&Case::of(trace, rules, version))
+        })
     }
 
     /// Decides what is due. At most `traces_max` of them, so that the lock is not held for long;
@@ -313,16 +314,27 @@ impl Shard {
         self.places.remove(&trace.id);
         self.free.push(place);
         let mut matched = std::mem::take(&mut self.matched);
-        let own = self.version_mut(trace.version);
-        own.open -= 1;
-        let Verdict { threshold, cause, capped_from } =
-            own.rules.decide(&Case::of(&trace), None, pace, &mut matched);
+        // By all rules that saw it: what one of them keeps is kept. Those it began under come last.
+        let (mut verdict, mut version) = (None::<Verdict>, trace.version);
+        for number in trace.versions() {
+            let found = self.judge(&trace, number, pace, &mut matched);
+            if verdict.is_none_or(|best| found.threshold <= best.threshold) {
+                (verdict, version) = (Some(found), number);
+            }
+        }
+        let Some(Verdict { threshold, cause, capped_from }) = verdict else { return };
         let threshold = threshold.max(trace.threshold);
         let is_kept = threshold.keeps(trace.randomness);
-        let fate = Fate { cause, is_kept, is_early: moment == Moment::Forced };
-        own.count_demand((cause, capped_from), &matched, is_kept, &trace);
+        let names = self.version(version).ledger.names(cause);
+        let own = self.version_mut(trace.version);
+        own.open -= 1;
+        if version == trace.version {
+            own.count_demand((cause, capped_from), &matched, is_kept, &trace);
+        }
+        let cause_of_own = if version == trace.version { cause } else { Cause::None };
+        let is_early = moment == Moment::Forced;
+        let fate = Fate { cause: cause_of_own, is_kept, is_early };
         own.ledger.count(&own.rules, &trace, fate, pace, &mut matched);
-        let names = own.ledger.names(cause);
         self.matched = matched;
         let kept = Kept { threshold, label: names.label.clone() };
         self.settle(&trace, is_kept.then_some(&kept), cause);
@@ -341,6 +353,15 @@ impl Shard {
             threshold,
             rule: names.rule,
         });
+    }
+
+    /// What rules of one version make of a trace. Rates are those of the rules in force.
+    fn judge(&self, trace: &Trace, number: u32, pace: &Pace, matched: &mut Vec<u32>) -> Verdict {
+        let own = self.version(number);
+        let is_in_force = self.versions.back().is_some_and(|newest| newest.number == number);
+        let idle = Pace::default();
+        let case = Case::of(trace, &own.rules, number);
+        own.rules.decide(&case, None, if is_in_force { pace } else { &idle }, matched)
     }
 
     /// What becomes of the spans that are held of a trace.
@@ -426,7 +447,7 @@ impl Version {
             if own.policy.adaptive.is_none() {
                 continue;
             }
-            let (is_touched, is_error) = self.rules.touches(at, trace.bits.words());
+            let (is_touched, is_error) = self.rules.touches(at, trace.bits(trace.version));
             let demand = &mut self.demand.defaults[at];
             demand.traces += f64::from(u8::from(cause == Cause::Default(at as u16)));
             demand.seen += f64::from(u8::from(is_touched));

@@ -65,16 +65,14 @@ pub(super) struct Sorting<'b> {
 }
 
 impl Sorter {
-    /// `version` is the number of the rules of the context.
     pub(super) fn sort<'b>(
         &mut self,
         context: &Context<'_>,
-        version: u32,
         body: &'b [u8],
         (hasher, shards): (TraceHasher, usize),
         (snapshot, wall_ns): (&Snapshot, u64),
     ) -> Sorted<'b> {
-        let made_for = (context.generation, version);
+        let made_for = (context.generation, context.version);
         if self.made_for != made_for {
             self.made_for = made_for;
             self.origins.clear();

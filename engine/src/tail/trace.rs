@@ -1,8 +1,10 @@
 //! One open trace: what is known of it without its spans.
 
 use super::frames::{Run, Tip};
+use super::origin::Origin;
 use crate::matching::TraceFacts;
 use sluice_wire::sampling::Threshold;
+use std::sync::Arc;
 
 /// Words of bits that need no allocation.
 const WORDS_INLINE: usize = 3;
@@ -32,11 +34,23 @@ pub(super) struct Trace {
     pub(super) has_root: bool,
     /// Of the root, else of the first span: when it starts, and its id.
     first: (u64, u64),
-    pub(super) root_scope: u16,
-    pub(super) bits: Bits,
+    /// Where that span comes from.
+    pub(super) root: Option<Arc<Origin>>,
+    bits: Bits,
+    /// What spans showed that came after the rules had changed.
+    later: Option<Box<Later>>,
     /// Of its last run in the table of runs.
     pub(super) last_run: u32,
     pub(super) tip: Option<Tip>,
+}
+
+/// What rules that came into force after the trace had begun saw of it.
+#[derive(Debug)]
+struct Later {
+    version: u32,
+    bits: Bits,
+    /// Of rules in between.
+    earlier: Option<Box<Later>>,
 }
 
 /// What one span adds to its trace.
@@ -110,15 +124,16 @@ impl Trace {
             is_explicit: false,
             has_root: false,
             first: (u64::MAX, u64::MAX),
-            root_scope: 0,
+            root: None,
             bits: Bits::new(words),
+            later: None,
             last_run: NO_RUN,
             tip: None,
         }
     }
 
     /// Everything here is independent of the order of the spans.
-    pub(super) fn see(&mut self, sight: &Sight, scope: u16, bytes: usize) {
+    pub(super) fn see(&mut self, sight: &Sight, origin: &Arc<Origin>, bytes: usize) {
         self.spans = self.spans.saturating_add(1);
         self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         if !sight.is_skewed {
@@ -141,9 +156,44 @@ impl Trace {
         };
         if leads {
             self.first = place;
-            self.root_scope = scope;
+            self.root = Some(Arc::clone(origin));
             self.has_root |= sight.is_root;
         }
+    }
+
+    /// Adds what rules of this version saw of a span; true when some of it is new.
+    pub(super) fn add(&mut self, version: u32, bits: &[u64]) -> bool {
+        if version == self.version {
+            return self.bits.add(bits);
+        }
+        if self.later.as_ref().is_none_or(|later| later.version != version) {
+            let earlier = self.later.take();
+            self.later = Some(Box::new(Later { version, bits: Bits::new(bits.len()), earlier }));
+        }
+        self.later.as_mut().is_some_and(|later| later.bits.add(bits))
+    }
+
+    /// What rules of this version saw of it.
+    pub(super) fn bits(&self, version: u32) -> &[u64] {
+        let mut later = self.later.as_deref();
+        while let Some(own) = later {
+            if own.version == version {
+                return own.bits.words();
+            }
+            later = own.earlier.as_deref();
+        }
+        self.bits.words()
+    }
+
+    /// The versions of the rules that saw it, the one it began under last.
+    pub(super) fn versions(&self) -> impl Iterator<Item = u32> {
+        let mut later = self.later.as_deref();
+        let newer = std::iter::from_fn(move || {
+            let own = later?;
+            later = own.earlier.as_deref();
+            Some(own.version)
+        });
+        newer.chain([self.version])
     }
 
     pub(super) fn facts(&self) -> TraceFacts {

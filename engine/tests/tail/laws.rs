@@ -55,7 +55,7 @@ pub(crate) fn span(random: &mut Random) -> Span {
     }
 }
 
-fn errors() -> Match {
+pub(crate) fn errors() -> Match {
     Match { status: Some(SpanStatus::Error), ..Match::default() }
 }
 

@@ -128,6 +128,29 @@ fn a_buffer_that_fills_takes_fewer_traces_and_counts_stay_true() {
 }
 
 #[test]
+fn an_error_that_comes_after_a_change_of_policies_is_kept() {
+    let mut errors = policy("shop", Some(0));
+    errors.keep = vec![floor("errors", 1_000_000, crate::laws::errors())];
+    let mut world = World::new(&one(errors.clone()), 1);
+    let mut random = Random(17);
+    let begun: Vec<Span> = (0..50).map(|_| Span { parent: 9, ..span(&mut random) }).collect();
+    world.send("shop", &begun.iter().collect::<Vec<_>>());
+    for tag_decision in [true, false] {
+        errors.tag_decision = tag_decision;
+        world.tail.set_rules(&one(errors.clone())).unwrap();
+        let half = if tag_decision { &begun[..25] } else { &begun[25..] };
+        let failed: Vec<Span> = half
+            .iter()
+            .map(|span| Span { id: span.id + 1, is_error: true, ..span.clone() })
+            .collect();
+        world.send("shop", &failed.iter().collect::<Vec<_>>());
+    }
+    world.now_ms = 60_000;
+    world.harvest();
+    assert_eq!((world.left.len(), world.lost, world.held), (100, 0, 0));
+}
+
+#[test]
 fn a_policy_that_changes_decides_traces_that_begin_after_it() {
     let mut world = World::new(&nothing_slow(), 2);
     let mut random = Random(11);

@@ -1,11 +1,12 @@
 //! Rules that depend on what came before: rates, steered defaults, percentiles, rare operations.
 
+use crate::laws::{self, errors};
 use crate::random::Random;
 use crate::spans::Span;
-use crate::world::{START_NS, World, floor, policy};
+use crate::world::{World, floor, policy};
 use sluice_engine::config::sampling::{
     Adaptive, AtMost, Cap, ErrorSpike, Head, Match, Policy, RareOperation, Sampling, SlowerThan,
-    SpanStatus, Tail,
+    Tail,
 };
 use sluice_wire::sampling::Threshold;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +32,7 @@ impl Stream {
         for half in 0..2 {
             let spans: Vec<Span> = (0..traces / 2)
                 .map(|at| {
-                    let mut span = plain(&mut self.random);
+                    let mut span = laws::span(&mut self.random);
                     make(&mut self.random, 2 * at + half, &mut span);
                     span
                 })
@@ -52,27 +53,6 @@ impl Stream {
         let counts = self.world.left.iter();
         counts.map(|(.., bits)| 1.0 / Threshold::new(*bits).probability()).sum()
     }
-}
-
-fn plain(random: &mut Random) -> Span {
-    Span {
-        trace: u128::from(random.next()) << 64 | u128::from(random.next()),
-        id: random.next(),
-        parent: 0,
-        namespace: "shop",
-        service: "front",
-        name: "GET /",
-        start_ns: START_NS,
-        end_ns: START_NS + 1_000_000,
-        is_error: false,
-        http_status: 200,
-        tier: "",
-        threshold: 0,
-    }
-}
-
-fn errors() -> Match {
-    Match { status: Some(SpanStatus::Error), ..Match::default() }
 }
 
 fn near(found: f64, expected: f64, part: f64) {
