@@ -4,11 +4,11 @@
 //! <https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/>
 
 use crate::items::rewrite;
-use crate::protobuf::{Value, fields, located, put_bytes, put_message};
-use crate::tracestate::{self, THRESHOLD_END};
+use crate::protobuf::{Value, fields};
+use crate::sampling::{Sampling, Threshold};
+use crate::spans::{SpanEdit, write_span};
 use crate::{Signal, schema};
 
-const SPAN: u32 = 2;
 const TRACE_ID: u32 = 1;
 const TRACE_STATE: u32 = 3;
 
@@ -25,7 +25,7 @@ pub struct Thinned {
 ///
 /// Where no span is left, so is nothing of the request.
 pub fn thin_traces(body: &[u8], threshold: u64, out: &mut Vec<u8>) -> Thinned {
-    let threshold = threshold.min(THRESHOLD_END);
+    let threshold = Threshold::new(threshold);
     let mut thinned = Thinned::default();
     let start = out.len();
     out.reserve(body.len());
@@ -43,7 +43,7 @@ pub fn thin_traces(body: &[u8], threshold: u64, out: &mut Vec<u8>) -> Thinned {
     thinned
 }
 
-fn thin_span(whole: &[u8], span: &[u8], threshold: u64, out: &mut Vec<u8>) -> bool {
+fn thin_span(whole: &[u8], span: &[u8], threshold: Threshold, out: &mut Vec<u8>) -> bool {
     let (mut trace_id, mut trace_state): (&[u8], &[u8]) = (&[], &[]);
     for field in fields(span) {
         match (field.number, field.value) {
@@ -52,24 +52,14 @@ fn thin_span(whole: &[u8], span: &[u8], threshold: u64, out: &mut Vec<u8>) -> bo
             _ => {}
         }
     }
-    let trace_state = std::str::from_utf8(trace_state).unwrap_or_default();
-    let sampling = tracestate::sampling(trace_state);
-    if sampling.threshold.unwrap_or(0) >= threshold {
+    let sampling = Sampling::of(trace_id, trace_state);
+    if sampling.threshold.unwrap_or_default() >= threshold {
         out.extend_from_slice(whole);
         return true;
     }
-    let randomness = sampling.randomness.or_else(|| tracestate::randomness(trace_id));
-    if randomness.is_none_or(|randomness| randomness < threshold) {
+    if sampling.randomness.is_none_or(|randomness| randomness < threshold.bits()) {
         return false;
     }
-    let trace_state = tracestate::with_threshold(trace_state, threshold);
-    put_message(out, SPAN, span.len() + 20, |out| {
-        for (field, at) in located(span) {
-            if field.number != TRACE_STATE {
-                out.extend_from_slice(&span[at]);
-            }
-        }
-        put_bytes(out, TRACE_STATE, trace_state.as_bytes());
-    });
+    write_span(span, SpanEdit { threshold, attributes: &[] }, out);
     true
 }

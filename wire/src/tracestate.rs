@@ -6,8 +6,6 @@
 
 use std::fmt::Write;
 
-/// One past the largest threshold and randomness.
-pub(crate) const THRESHOLD_END: u64 = 1 << 56;
 const HEX_DIGITS: usize = 14;
 const MEMBERS_MAX: usize = 32;
 /// Of the value of `ot`.
