@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Why the agent ended by itself.
 #[derive(Debug)]
@@ -108,9 +109,17 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
     }
     let mut sequence = 0;
     let mut tick = tokio::time::interval(Duration::from_secs(agent.arguments.report_seconds));
+    let mut leaving: Option<Instant> = None;
     loop {
         tokio::select! {
-            () = terminated(&mut terminate) => break,
+            () = terminated(&mut terminate) => {
+                if leaving.is_some() || !agent.can_hand_over() {
+                    break;
+                }
+                tracing::info!("leaving: open traces go to other gateways");
+                leaving = Some(Instant::now());
+            }
+            () = agent.has_left(leaving) => break,
             Some(assignment) = assignments.recv() => match assignment {
                 Ok(assignment) => agent.take(assignment, Origin::Operator).await?,
                 Err(problem) => agent.reject(problem),
@@ -123,18 +132,24 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
         sequence += 1;
         reports.send_replace(agent.report(sequence));
     }
-    agent.stop().await;
+    agent.stop(leaving.unwrap_or_else(Instant::now)).await;
     Ok(())
 }
 
 impl Agent {
     fn new(arguments: RunArguments, bind: IpAddr, monitor: Monitor, guard: Guard) -> Self {
         let pods = arguments.node.as_ref().map(|_| PodTable::default());
+        let trust = match arguments.gateway_token {
+            Some(_) => Trust::Token,
+            None => Trust::Nothing,
+        };
         let settings = Settings {
-            role: match (arguments.role, &arguments.gateway_token) {
-                (RoleName::Gateway, _) => Role::Gateway(guard),
-                (RoleName::Agent, Some(_)) => Role::Agent(Trust::Token),
-                (RoleName::Agent, None) => Role::Agent(Trust::Nothing),
+            role: match arguments.role {
+                RoleName::Agent => Role::Agent(trust),
+                RoleName::Gateway => {
+                    let name = arguments.pod_name.clone().unwrap_or_default();
+                    Role::Gateway { name, guard, trust }
+                }
             },
             bind,
             data_folder: arguments.data_folder.clone(),
@@ -183,7 +198,9 @@ impl Agent {
         if running.ring_epoch() >= ring.epoch() {
             return;
         }
-        if let Err(error) = boot::keep_ring(&self.arguments.data_folder, &ring) {
+        // Whoever finds it after a restart has nobody to wait for.
+        let kept = ring.clone().settled();
+        if let Err(error) = boot::keep_ring(&self.arguments.data_folder, &kept) {
             tracing::warn!(%error, "the ring cannot be kept in the data folder");
         }
         if let Err(error) = running.set_ring(ring).await {
@@ -294,9 +311,36 @@ impl Agent {
         report
     }
 
+    /// A gateway whose open traces others can take: the operator sees that it ends, and makes a ring
+    /// without it.
+    fn can_hand_over(&self) -> bool {
+        let (Some(running), Some(config)) = (&self.running, &*self.config.borrow()) else {
+            return false;
+        };
+        let is_needed = config.gateway.needed && self.arguments.operator.is_some();
+        let can = self.arguments.role == RoleName::Gateway && is_needed;
+        if can {
+            running.set_unready();
+        }
+        can
+    }
+
+    /// Ends once everything is handed over, or it takes too long; never while it is not leaving.
+    async fn has_left(&self, leaving: Option<Instant>) {
+        let (Some(since), Some(running)) = (leaving, &self.running) else {
+            return std::future::pending().await;
+        };
+        let patience = self.config.borrow().as_ref().map_or(0, |c| c.gateway.handoff.timeout_ms);
+        let until = since + Duration::from_millis(patience);
+        if tokio::time::timeout_at(until, running.has_left()).await.is_err() {
+            tracing::warn!("no ring came without this gateway: it decides what it has");
+        }
+    }
+
     /// Pod logs write their checkpoints once the queues have sent what came from them.
-    async fn stop(self) {
-        let deadline = Duration::from_secs(self.arguments.shutdown_seconds);
+    async fn stop(self, since: Instant) {
+        let end = since + Duration::from_secs(self.arguments.shutdown_seconds);
+        let deadline = end.saturating_duration_since(Instant::now());
         tracing::info!("stopping");
         let tailed = self.pod_logs.map(|PodLogs { config, task }| {
             drop(config);

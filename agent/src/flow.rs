@@ -4,8 +4,10 @@
 //! of the books take the write lock, so neither ever sees half a submission.
 
 mod forward;
+mod handover;
 mod tail;
 
+pub(crate) use handover::{Arrival, keep_handing_over};
 pub(crate) use tail::keep_deciding;
 
 use crate::ack::AckToken;
@@ -13,9 +15,10 @@ use crate::intake::Refusal;
 use crate::meter::Meter;
 use crate::pump::{Pump, PumpState};
 use crate::send::Ends;
-use crate::settings::{Role, Trust};
+use crate::settings::Role;
 use bytes::Bytes;
 use forward::{ForwardStage, Gateways};
+use handover::HandoverStage;
 use sluice_engine::books::{
     Books, DestinationBook, Dropped, NO_PIPELINE, PipelineBook, QueueKey, ReceiverBook, Refused,
     SampledOut,
@@ -49,7 +52,8 @@ pub(crate) struct Flow {
     started: Instant,
     tail: TailStage,
     forward: ForwardStage,
-    is_agent: bool,
+    /// In a gateway.
+    handover: Option<HandoverStage>,
 }
 
 struct State {
@@ -97,6 +101,10 @@ impl Flow {
     ) -> Result<(Arc<Self>, Vec<Arc<Pump>>), String> {
         let meter = Meter::new(config.limiter.hard_bytes);
         let (config_sender, _) = watch::channel(Arc::new(config.clone()));
+        let (trust, name) = match role {
+            Role::Agent(trust) => (*trust, None),
+            Role::Gateway { trust, name, .. } => (*trust, Some(name.as_str())),
+        };
         let flow = Self {
             state: RwLock::new(State {
                 open: true,
@@ -117,11 +125,8 @@ impl Flow {
             ends,
             started: Instant::now(),
             tail: TailStage::new(shards),
-            forward: ForwardStage::new(match role {
-                Role::Agent(trust) => *trust,
-                Role::Gateway(_) => Trust::Token,
-            }),
-            is_agent: matches!(role, Role::Agent(_)),
+            forward: ForwardStage::new(trust, name),
+            handover: name.map(HandoverStage::new),
         };
         let pumps = flow.adopt(config)?;
         Ok((Arc::new(flow), pumps))
@@ -133,15 +138,19 @@ impl Flow {
     /// # Errors
     /// When the config cannot be run; the one before runs on.
     pub(crate) fn adopt(&self, mut config: Config) -> Result<Vec<Arc<Pump>>, String> {
-        if !self.is_agent {
+        if self.handover.is_some() {
             config.limiter = config.gateway.limiter.clone();
         }
         let compiled = Compiled::new(config.clone())?;
         let forwards = self.forwards(&config);
         let elsewhere = Sampling::default();
         self.tail.adopt(if forwards { &elsewhere } else { &config.sampling })?;
+        if let (Some(stage), Some(tail)) = (&self.handover, self.tail.get()) {
+            stage.show(&tail);
+        }
         let mut outlets = compiled.outlets();
-        if forwards {
+        let has_gateways = forwards || self.handover.is_some();
+        if has_gateways {
             outlets.extend(self.forward.outlets(&compiled));
         }
         let mut locked = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -169,7 +178,8 @@ impl Flow {
         state.ways = ways(&compiled, &state.pumps, &mut state.books);
         let key = (GATEWAYS.to_owned(), Signal::Traces);
         let book = || Arc::clone(state.books.entry(key).or_default());
-        state.gateways = if forwards { self.forward.gateways(&state.pumps, book) } else { None };
+        state.gateways =
+            if has_gateways { self.forward.gateways(&state.pumps, book) } else { None };
         state.compiled = compiled;
         state.generation += 1;
         self.meter.set_hard_bytes(config.limiter.hard_bytes);
@@ -184,7 +194,7 @@ impl Flow {
         lane: &mut Lane,
         signal: Signal,
         body: Bytes,
-        ack: Option<AckToken>,
+        (ack, arrival): (Option<AckToken>, Option<Arrival>),
     ) -> Result<(), Refusal> {
         let survey = sluice_wire::survey(signal, &body, &Limits::default()).map_err(|problem| {
             self.refuse(signal, 1, Refusal::for_good(Refused::Malformed, problem.as_str()))
@@ -212,10 +222,23 @@ impl Flow {
             state
                 .room_for_decided(lane, (&body, &survey))
                 .map_err(|refusal| self.refuse(signal, items, refusal))?;
+            let is_handed_over = arrival.is_some_and(|arrival| arrival.handed_over);
+            let mine = match (&self.handover, arrival) {
+                (Some(stage), Some(arrival)) => {
+                    let moment = (self.forward.ids(), self.now());
+                    state
+                        .relay(stage, lane, (&body, arrival), moment)
+                        .map_err(|refusal| self.refuse(signal, items, refusal))?
+                }
+                _ => body,
+            };
             let admitted = threshold.map_or(Threshold::EVERYTHING, Threshold::new);
-            state.hold(lane, &tail, (&body, admitted), self.moment());
+            let admitted = (!is_handed_over).then_some(admitted);
+            state.hold(lane, &tail, (&mine, admitted), self.moment());
             self.meter.set_held(tail.bytes());
-            self.accept(signal, items);
+            if !is_handed_over {
+                self.accept(signal, items);
+            }
             return Ok(());
         }
         let parts =
@@ -232,7 +255,7 @@ impl Flow {
 
     /// Whether traces go to gateways.
     pub(crate) fn forwards(&self, config: &Config) -> bool {
-        self.is_agent && config.gateway.needed
+        self.handover.is_none() && config.gateway.needed
     }
 
     fn accept(&self, signal: Signal, items: u64) {

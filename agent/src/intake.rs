@@ -79,7 +79,7 @@ impl Intake {
         ack: Option<AckToken>,
     ) -> Result<(), Refusal> {
         let token = ack.clone();
-        let submitted = self.flow.submit(lane, signal, body, ack);
+        let submitted = self.flow.submit(lane, signal, body, (ack, None));
         if let (Err(_), Some(token)) = (&submitted, token) {
             token.lose();
         }

@@ -43,6 +43,9 @@ pub(crate) fn text(
     counter(&registry, ("sluice_unknown_peers_total", help), unknown_peers)?;
     if let Some(open) = flow.tail() {
         tail(&registry, &open)?;
+        let help = "Traces whose former gateway never handed them over: they may lack spans";
+        let incomplete = flow.incomplete_traces();
+        counter(&registry, ("sluice_tail_incomplete_traces_total", help), incomplete)?;
     }
     if let Some(counts) = logs {
         pod_logs(&registry, counts)?;
@@ -80,12 +83,16 @@ fn pipelines(registry: &Registry, books: &Books) -> prometheus::Result<()> {
         counters(registry, ("sluice_pipeline_sampled_out_items_total", help), &with_reason)?;
     let help = "Copies of items that were dropped before a queue";
     let dropped = counters(registry, ("sluice_pipeline_dropped_items_total", help), &with_reason)?;
+    let help = "Copies of spans of open traces that went to another gateway";
+    let handed_over =
+        counters(registry, ("sluice_pipeline_handed_over_items_total", help), &labels)?;
     let help = "Copies of spans whose trace is not decided";
     let held = gauges(registry, ("sluice_pipeline_held_items", help), &labels)?;
     for ((pipeline, signal), book) in &books.pipelines {
         let signal = signal.as_str();
         accepted.with_label_values(&[pipeline, signal]).inc_by(book.accepted);
         queued.with_label_values(&[pipeline, signal]).inc_by(book.queued);
+        handed_over.with_label_values(&[pipeline, signal]).inc_by(book.handed_over);
         held.with_label_values(&[pipeline, signal]).set(saturated(book.held));
         for (rule, items) in &book.sampled_out {
             sampled_out.with_label_values(&[pipeline, signal, rule.as_str()]).inc_by(*items);

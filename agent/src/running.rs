@@ -1,6 +1,6 @@
 //! A collector at work: started from a config, given others, stopped without losing what it holds.
 
-use crate::flow::{Flow, keep_deciding};
+use crate::flow::{Flow, keep_deciding, keep_handing_over};
 use crate::intake::Intake;
 use crate::monitor::Monitor;
 use crate::pump::{self, Pump, PumpState};
@@ -87,7 +87,9 @@ pub async fn start(config: Config, settings: Settings) -> Result<Running, StartE
         workers: workers.clone(),
         closing: closing_seen,
         forwards: match &settings.role {
-            Role::Gateway(guard) => Some(Arc::new(Forwards::new(intake.clone(), guard.clone()))),
+            Role::Gateway { guard, .. } => {
+                Some(Arc::new(Forwards::new(intake.clone(), guard.clone())))
+            }
             Role::Agent(_) => None,
         },
         open,
@@ -130,6 +132,7 @@ pub async fn start(config: Config, settings: Settings) -> Result<Running, StartE
     for shard in 0..settings.workers.max(1) {
         running.workers.run(shard, keep_deciding(Arc::clone(&running.flow), shard)).await;
     }
+    running.workers.run(0, keep_handing_over(Arc::clone(&running.flow))).await;
     let pods = match settings.senders {
         Senders::Claimed => None,
         Senders::Pods(pods) => Some(pods),
@@ -196,6 +199,25 @@ impl Running {
         self.flow.ring().map_or(0, |ring| ring.epoch())
     }
 
+    /// Waits until everything that belongs to other gateways by the ring of this epoch, or a newer one,
+    /// has reached them.
+    pub async fn handed_over(&self, epoch: u64) {
+        if let Some(mut finished) = self.flow.handed_over() {
+            // Fails only when there is no flow any more.
+            let _ = finished.wait_for(|newest| epoch <= *newest).await;
+        }
+    }
+
+    /// Waits until it is in the ring no more, and has handed over everything. For gateways.
+    pub async fn has_left(&self) {
+        self.flow.has_left().await;
+    }
+
+    /// Traces whose former owner never handed over, so far: they may lack spans.
+    pub fn incomplete_traces(&self) -> u64 {
+        self.flow.incomplete_traces()
+    }
+
     /// Where every item went so far.
     pub fn books(&self) -> Books {
         self.flow.books()
@@ -220,11 +242,16 @@ impl Running {
         self.flow.pump_states()
     }
 
+    /// Asks those who look at `/readyz` to send nothing more.
+    pub fn set_unready(&self) {
+        self.monitor.set_unready(Some("shutting down"));
+    }
+
     /// Closes the inputs and sends what is held, until the deadline; what is left then is counted
     /// as `dropped{shutdown}`. The books returned are final: nothing is held any more.
     pub async fn stop(mut self, deadline: Duration) -> Books {
         let end = tokio::time::Instant::now() + deadline;
-        self.monitor.set_unready(Some("shutting down"));
+        self.set_unready();
         self.closing.send_replace(true);
         let Door { open, workers, .. } = self.door;
         drop(open);

@@ -15,7 +15,13 @@ pub enum Role {
     /// or are held here where the config knows none.
     Agent(Trust),
     /// Takes traces from agents and holds them.
-    Gateway(Guard),
+    Gateway {
+        /// As rings name it.
+        name: String,
+        guard: Guard,
+        /// Towards other gateways.
+        trust: Trust,
+    },
 }
 
 #[derive(Clone)]

@@ -9,8 +9,8 @@ mod status;
 
 pub use agent::{Agent, MemoryLimiter, Storage, StorageType};
 pub use gateway::{
-    Autoscaling, DisruptionBudget, Gateway, GatewayMemoryLimiter, GatewayMode, Handoff, Protected,
-    ScaleTarget, TraceRouting,
+    Autoscaling, DisruptionBudget, Gateway, GatewayMemoryLimiter, GatewayMode, Handoff,
+    HandoffMode, Protected, ScaleTarget, TraceRouting,
 };
 pub use image::{Image, PullPolicy};
 pub use memory::Resources;

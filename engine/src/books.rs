@@ -110,19 +110,22 @@ pub struct ReceiverBook {
     pub refused: BTreeMap<Refused, u64>,
 }
 
-/// `accepted × fan-out = sampled_out + dropped + held + queued`.
+/// `accepted × fan-out = sampled_out + dropped + held + queued + handed_over`. What another gateway
+/// handed over was accepted there: here it is only in `copies`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PipelineBook {
     pub accepted: u64,
     /// Items refused because a queue of this pipeline had no room.
     pub refused: u64,
-    /// `accepted × fan-out`, summed at the fan-out of each moment.
+    /// `accepted × fan-out`, summed at the fan-out of each moment, and what was handed over to here.
     pub copies: u64,
     pub sampled_out: BTreeMap<SampledOut, u64>,
     pub dropped: BTreeMap<Dropped, u64>,
     /// Copies of the spans of traces that are not decided yet.
     pub held: u64,
     pub queued: u64,
+    /// Copies of the spans of open traces that have another gateway now.
+    pub handed_over: u64,
 }
 
 /// `queued = sent + dropped + held`.
@@ -197,7 +200,8 @@ impl Books {
             )?;
         }
         for ((pipeline, signal), book) in &self.pipelines {
-            let right = total(&book.sampled_out) + total(&book.dropped) + book.held + book.queued;
+            let lost = total(&book.sampled_out) + total(&book.dropped);
+            let right = lost + book.held + book.queued + book.handed_over;
             let name = || format!("pipeline {pipeline} {}", signal.as_str());
             equal(name, book.copies, right)?;
             let name = || format!("queues of pipeline {pipeline} {}", signal.as_str());

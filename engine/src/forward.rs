@@ -9,9 +9,8 @@ use crate::config::{
 use crate::queue::Bounds;
 use crate::ring::{Member, Ring, slot_of};
 use bytes::Bytes;
-use sluice_wire::Signal;
-use sluice_wire::forward::{Frame, frames, write_frame};
-use sluice_wire::partition;
+use sluice_wire::forward::{Frame, read, write_frame};
+use sluice_wire::{Portion, Signal, partition};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ pub const GATEWAYS: &str = "gateways";
 pub const SERVER_NAME: &str = "sluice-gateway";
 /// A batch leaves after this at the latest: a gateway waits for whole traces.
 const BATCH_TIMEOUT: Duration = Duration::from_millis(200);
+const RELAY_TIMEOUT: Duration = Duration::from_millis(10);
 /// Of the soft limit, the part that waits for all gateways together at most.
 const QUEUES_SHARE: u64 = 2;
 
@@ -39,15 +39,23 @@ pub fn credentials() -> SecretName {
     SecretName { namespace: String::new(), name: "gateways".to_owned() }
 }
 
-/// One queue a gateway.
-pub fn outlets(config: &Config, ring: &Ring, trust: Trust) -> BTreeMap<QueueKey, Outlet> {
+/// One queue for each gateway but the one that is asked, if it is one. Between gateways nothing waits
+/// for more: traces are held until it has come.
+pub fn outlets(
+    config: &Config,
+    ring: &Ring,
+    trust: Trust,
+    own_name: Option<&str>,
+) -> BTreeMap<QueueKey, Outlet> {
     let members = ring.members();
+    let batch_timeout = if own_name.is_some() { RELAY_TIMEOUT } else { BATCH_TIMEOUT };
     let outlet = |member: &Member| Outlet {
-        bounds: bounds(config, members.len() as u64),
+        bounds: Bounds { batch_timeout, ..bounds(config, members.len() as u64) },
         destination: destination(member, trust),
         content: Content::Forward,
     };
-    members.iter().map(|member| (key(member), outlet(member))).collect()
+    let others = members.iter().filter(|member| Some(&*member.name) != own_name);
+    others.map(|member| (key(member), outlet(member))).collect()
 }
 
 pub fn key(member: &Member) -> QueueKey {
@@ -94,34 +102,42 @@ fn destination(member: &Member, trust: Trust) -> Destination {
 }
 
 /// A surveyed request, cut for the members of a ring: for each, by its place, a forward and its
-/// spans. Members that get nothing have an empty one. Frames are numbered from `id` on.
-pub fn cut(ring: &Ring, sender: &[u8], body: &[u8], id: u64) -> Vec<(Bytes, u64)> {
-    let owner = |id: &[u8]| match id.try_into() {
-        Ok(id) => usize::from(ring.slots()[usize::from(slot_of(id))]),
-        // Without a trace id there is no owner: any will drop and count it.
-        Err(_) => 0,
-    };
-    let portions = partition(body, ring.members().len(), owner);
+/// spans. Members that get nothing have an empty one. Frames are numbered from `frame.id` on.
+pub fn cut(ring: &Ring, frame: &Frame<'_>) -> Vec<(Bytes, u64)> {
+    let portions = portions(ring, frame.body);
     let forwards = portions.into_iter().zip(0..).map(|(portion, at)| {
-        let mut forward = Vec::new();
-        if 0 < portion.spans {
-            forward.reserve(portion.body.len() + sender.len() + 32);
-            let id = id.wrapping_add(at);
-            let frame = Frame { sender, body: &portion.body, spans: portion.spans, id };
-            write_frame(&frame, &mut forward);
-        }
-        (Bytes::from(forward), u64::from(portion.spans))
+        let id = frame.id.wrapping_add(at);
+        let body = &portion.body[..];
+        let of_member = Frame { body, id, epoch: ring.epoch(), ..*frame };
+        let forward = if portion.spans == 0 { Bytes::new() } else { forward(&of_member) };
+        (forward, u64::from(portion.spans))
     });
     forwards.collect()
 }
 
-/// A forward that was cut for another ring, cut again.
+/// A request, cut for the members of a ring.
+pub fn portions(ring: &Ring, body: &[u8]) -> Vec<Portion> {
+    let owner = |id: &[u8]| match id.try_into() {
+        Ok(id) => ring.place(slot_of(id)),
+        // Without a trace id there is no owner: any will drop and count it.
+        Err(_) => 0,
+    };
+    partition(body, ring.members().len(), owner)
+}
+
+/// With this frame alone.
+pub fn forward(frame: &Frame<'_>) -> Bytes {
+    let mut forward = Vec::with_capacity(frame.body.len() + frame.sender.len() + 48);
+    write_frame(frame, &mut forward);
+    Bytes::from(forward)
+}
+
+/// A forward that was cut for another ring, cut again. What it says of decided traces is left out:
+/// the gateway that decided them tells it to the new owners.
 pub fn cut_again(ring: &Ring, forward: &[u8]) -> Vec<(Bytes, u64)> {
     let mut together = vec![(Vec::new(), 0); ring.members().len()];
-    for frame in frames(forward).unwrap_or_default() {
-        for ((whole, spans), (part, more)) in
-            together.iter_mut().zip(cut(ring, frame.sender, frame.body, frame.id))
-        {
+    for frame in read(forward).unwrap_or_default().frames {
+        for ((whole, spans), (part, more)) in together.iter_mut().zip(cut(ring, &frame)) {
             whole.extend_from_slice(&part);
             *spans += more;
         }

@@ -115,13 +115,13 @@ impl Lane {
     }
 
     /// Has the traces of a surveyed request held until they are decided. Traces that are not open
-    /// yet are taken only where they reach `admitted`.
+    /// yet are taken only where they reach `admitted`, if that says anything.
     pub fn offer(
         &mut self,
         tail: &Tail,
         compiled: &Compiled,
         generation: u64,
-        (body, admitted): (&[u8], Threshold),
+        (body, admitted): (&[u8], Option<Threshold>),
         now: Now,
     ) -> Taken {
         let Self { sender, source, sorter, .. } = self;

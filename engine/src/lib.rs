@@ -6,6 +6,7 @@ pub mod config;
 pub mod enrich;
 pub mod failure;
 pub mod forward;
+pub mod handover;
 pub mod lane;
 pub mod limiter;
 pub mod matching;

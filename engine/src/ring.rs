@@ -6,8 +6,7 @@ use std::fmt;
 
 /// A trace belongs to one of so many slots, and a slot to one gateway.
 pub const SLOTS: usize = 4096;
-/// Slots have 12 bits.
-const SLOT_SHIFT: u32 = 64 - 12;
+pub(crate) const SLOT_BITS: u32 = 12;
 
 /// The owner of each slot, as of an epoch. Never without a member.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +15,16 @@ pub struct Ring {
     epoch: u64,
     members: Vec<Member>,
     /// Indexes into `members`.
+    slots: Vec<u16>,
+    #[serde(skip_serializing_if = "Before::is_unknown")]
+    before: Before,
+}
+
+/// Who owned the slots before, and may have traces of theirs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Before {
+    names: Vec<String>,
+    /// Indexes into `names`; empty where nothing is known.
     slots: Vec<u16>,
 }
 
@@ -37,6 +46,8 @@ struct Parts {
     epoch: u64,
     members: Vec<Member>,
     slots: Vec<u16>,
+    #[serde(default)]
+    before: Before,
 }
 
 /// Parts that make no ring.
@@ -47,10 +58,13 @@ pub struct InvalidRing(String);
 /// halves, big-endian, and `mix` is SplitMix64's. All bits count, since senders leave some of them
 /// at zero or put the time into them.
 pub fn slot_of(trace_id: &[u8; 16]) -> u16 {
-    let id = u128::from_be_bytes(*trace_id);
-    let (high, low) = ((id >> 64) as u64, id as u64);
-    let hash = mix(high.wrapping_add(mix(low)));
-    (hash >> SLOT_SHIFT) as u16
+    (hash_of(u128::from_be_bytes(*trace_id)) >> (64 - SLOT_BITS)) as u16
+}
+
+/// The bits that slots come from.
+pub(crate) fn hash_of(trace: u128) -> u64 {
+    let (high, low) = ((trace >> 64) as u64, trace as u64);
+    mix(high.wrapping_add(mix(low)))
 }
 
 impl Ring {
@@ -62,7 +76,20 @@ impl Ring {
             let (slots, members) = (slots.len(), members.len());
             return Err(InvalidRing(format!("{slots} slots over {members} members are no ring")));
         }
-        Ok(Self { epoch, members, slots })
+        Ok(Self { epoch, members, slots, before: Before::default() })
+    }
+
+    /// The same ring, which says that it follows another.
+    #[must_use]
+    pub fn after(self, previous: &Self) -> Self {
+        let names = previous.members.iter().map(|member| member.name.clone()).collect();
+        Self { before: Before { names, slots: previous.slots.clone() }, ..self }
+    }
+
+    /// The same ring without what it says of the ones before.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        Self { before: Before::default(), ..self }
     }
 
     pub fn epoch(&self) -> u64 {
@@ -82,11 +109,27 @@ impl Ring {
     /// # Panics
     /// From [`SLOTS`] on.
     pub fn owner(&self, slot: u16) -> &Member {
-        &self.members[usize::from(self.slots[usize::from(slot)])]
+        &self.members[self.place(slot)]
     }
 
-    pub fn owner_of(&self, trace_id: &[u8; 16]) -> &Member {
-        self.owner(slot_of(trace_id))
+    /// The index of a slot's owner among [`Ring::members`].
+    ///
+    /// # Panics
+    /// From [`SLOTS`] on.
+    pub fn place(&self, slot: u16) -> usize {
+        usize::from(self.slots[usize::from(slot)])
+    }
+
+    /// Who owned a slot before, when that is known.
+    pub fn owner_before(&self, slot: u16) -> Option<&str> {
+        let place = self.before.slots.get(usize::from(slot))?;
+        self.before.names.get(usize::from(*place)).map(String::as_str)
+    }
+}
+
+impl Before {
+    fn is_unknown(&self) -> bool {
+        self.slots.is_empty()
     }
 }
 
@@ -101,7 +144,8 @@ impl TryFrom<Parts> for Ring {
     type Error = InvalidRing;
 
     fn try_from(parts: Parts) -> Result<Self, InvalidRing> {
-        Self::new(parts.epoch, parts.members, parts.slots)
+        let ring = Self::new(parts.epoch, parts.members, parts.slots)?;
+        Ok(Self { before: parts.before, ..ring })
     }
 }
 
@@ -154,8 +198,17 @@ mod tests {
         let slots = (0..SLOTS).map(|slot| u16::try_from(slot % 3).unwrap()).collect();
         let ring = Ring::new(1, members(3), slots).unwrap();
         assert_eq!(ring.owner(4).name, "g1");
-        let id = [7; 16];
-        assert_eq!(ring.owner_of(&id), ring.owner(slot_of(&id)));
+    }
+
+    #[test]
+    fn a_ring_knows_the_owners_before() {
+        let first = Ring::new(1, members(2), vec![1; SLOTS]).unwrap();
+        assert_eq!(first.owner_before(7), None);
+        let next = Ring::new(2, members(3), vec![2; SLOTS]).unwrap().after(&first);
+        assert_eq!(next.owner_before(7), Some("g1"));
+        let text = serde_json::to_string(&next).unwrap();
+        assert_eq!(serde_json::from_str::<Ring>(&text).unwrap(), next);
+        assert_eq!(next.settled().owner_before(7), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod decided;
 mod frames;
+mod handover;
 mod harvest;
 mod hash;
 mod ledger;
@@ -19,7 +20,8 @@ mod sorter;
 mod trace;
 mod trackers;
 
-pub use harvest::{Decisions, Loss, Outgoing, PROBABILITY, RULE};
+pub use handover::{Leavers, done};
+pub use harvest::{Decisions, Departure, Loss, Outgoing, PROBABILITY, RULE};
 pub use ledger::{DEFAULT_RULE, PolicyCounts, RuleCounts};
 pub use origin::{Origin, Target};
 pub use rules::Rules;
@@ -29,6 +31,7 @@ use crate::compiled::Compiled;
 use crate::config::sampling::Sampling;
 use crate::sender::{Sender, Source};
 use crate::tick::Tick;
+use decided::DroppedTraces;
 use hash::TraceHasher;
 use ledger::Ledger;
 use origin::Context;
@@ -36,8 +39,8 @@ use pace::{Demand, Pace, Pacer};
 use shard::Shard;
 use sluice_wire::sampling::Threshold;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use trackers::{Snapshot, Trackers};
 
@@ -57,6 +60,9 @@ pub struct Tail {
     collectors: AtomicU32,
     trackers: Mutex<Trackers>,
     seconds: Mutex<Seconds>,
+    /// What other collectors dropped of traces that are ours now.
+    arrived: RwLock<DroppedTraces>,
+    has_arrived: AtomicBool,
 }
 
 /// What happens once a second.
@@ -92,8 +98,9 @@ pub struct Request<'a> {
     pub source: &'a Source,
     /// Surveyed.
     pub body: &'a [u8],
-    /// Of traces that are not open yet only those that reach it are taken.
-    pub admitted: Threshold,
+    /// Of traces that are not open yet only those that reach it are taken; `None`: all, since another
+    /// collector took them up already.
+    pub admitted: Option<Threshold>,
 }
 
 /// What was taken up of a request.
@@ -109,8 +116,10 @@ pub struct Taken {
 
 /// How new traces are admitted, and what rates amount to.
 struct Admission<'a> {
-    threshold: Threshold,
+    threshold: Option<Threshold>,
     pace: &'a Pace,
+    /// `None`: nothing is known from others.
+    arrived: Option<&'a DroppedTraces>,
 }
 
 /// What was decided of a trace.
@@ -166,6 +175,8 @@ impl Tail {
             collectors: AtomicU32::new(1),
             trackers: Mutex::new(trackers),
             seconds: Mutex::default(),
+            arrived: RwLock::new(DroppedTraces::new(sampling.tail.decisions_max as usize)),
+            has_arrived: AtomicBool::new(false),
         })
     }
 
@@ -186,6 +197,7 @@ impl Tail {
         for shard in &self.shards {
             lock(shard).set_rules(current.version, Arc::clone(&rules), self.shards.len());
         }
+        self.remember(sampling);
         current.sampling = Arc::new(sampling.clone());
         current.pace = Arc::default();
         seconds.pacer = Pacer::default();
@@ -209,8 +221,9 @@ impl Tail {
             self.trackers().add(&sorted.samples);
         }
         let is_protected = sorted.has_error && compiled.config.gateway.protect_errors;
-        let threshold = if is_protected { Threshold::EVERYTHING } else { admitted };
-        let admission = Admission { threshold, pace: &current.pace };
+        let threshold = admitted.map(|own| if is_protected { Threshold::EVERYTHING } else { own });
+        let arrived = self.has_arrived.load(Ordering::Acquire).then(|| self.arrived());
+        let admission = Admission { threshold, pace: &current.pace, arrived: arrived.as_deref() };
         let now_ms = millis(now.tick);
         for (shard, share) in self.shards.iter().zip(&sorted.shards) {
             if !share.spans.is_empty() {
@@ -357,6 +370,10 @@ impl Tail {
 
     fn pace(&self) -> Arc<Pace> {
         self.current().pace
+    }
+
+    fn arrived(&self) -> RwLockReadGuard<'_, DroppedTraces> {
+        self.arrived.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn trackers(&self) -> MutexGuard<'_, Trackers> {

@@ -21,7 +21,11 @@ pub fn next_ring(previous: Option<&Ring>, mut ready: Vec<Member>, seen: u64) -> 
     }
     let slots = share(previous, &ready);
     let epoch = previous.map_or(0, Ring::epoch).max(seen) + 1;
-    Ring::new(epoch, ready, slots).ok()
+    let ring = Ring::new(epoch, ready, slots).ok()?;
+    Some(match previous {
+        Some(previous) => ring.after(previous),
+        None => ring,
+    })
 }
 
 /// By slot, the index of its owner.

@@ -1,7 +1,15 @@
-//! What agents send to gateways: requests for traces, each with who sent it.
+//! What agents send to gateways, and gateways to each other: requests for traces, each with who sent
+//! it, and what a gateway knew of traces that another one owns now.
 //!
-//! `message Forward { repeated Frame frames = 1; }`,
-//! `message Frame { bytes sender = 1; bytes body = 2; uint32 spans = 3; fixed64 id = 4; }`.
+//! ```text
+//! message Forward { repeated Frame frames = 1; repeated Handover handovers = 2; }
+//! message Frame { bytes sender = 1; bytes body = 2; uint64 epoch = 3; fixed64 id = 4;
+//!                 bool handed_over = 5; }
+//! message Handover { string from = 1; uint64 epoch = 2; repeated Kept kept = 3;
+//!                    bytes dropped = 4; bool done = 5; }
+//! message Kept { bytes trace_id = 1; fixed64 threshold = 2; string label = 3; }
+//! ```
+//!
 //! Forwards put one after the other are a forward, as with export requests.
 
 use crate::protobuf::{
@@ -18,39 +26,98 @@ pub struct Frame<'b> {
     pub sender: &'b [u8],
     /// An export request.
     pub body: &'b [u8],
-    pub spans: u32,
+    /// Of the ring by which its owner was found.
+    pub epoch: u64,
     /// Tells frames apart: one that is sent again has the same.
     pub id: u64,
+    /// Its spans are of open traces that another gateway had.
+    pub handed_over: bool,
+}
+
+/// What a gateway decided of traces that another one owns now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handover<'b> {
+    /// The gateway that had them.
+    pub from: &'b str,
+    /// Of the ring by which they are the other's.
+    pub epoch: u64,
+    pub kept: Vec<Kept<'b>>,
+    /// Dropped traces by their marks, whose form is the engine's.
+    pub dropped: Vec<u64>,
+    /// All that there was has come.
+    pub done: bool,
+}
+
+/// A trace that was kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept<'b> {
+    pub trace: u128,
+    pub threshold: u64,
+    /// The rule that its spans name; empty: none.
+    pub label: &'b str,
+}
+
+/// What a forward consists of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forward<'b> {
+    pub frames: Vec<Frame<'b>>,
+    pub handovers: Vec<Handover<'b>>,
 }
 
 /// Appends a frame to a forward.
 pub fn write_frame(frame: &Frame<'_>, out: &mut Vec<u8>) {
-    let length = frame.sender.len() + frame.body.len() + 24;
+    let length = frame.sender.len() + frame.body.len() + 32;
     put_message(out, 1, length, |out| {
         put_bytes(out, 1, frame.sender);
         put_bytes(out, 2, frame.body);
-        put_tag(out, 3, VARINT);
-        put_varint(out, u64::from(frame.spans));
+        put_number(out, 3, frame.epoch);
         put_fixed64(out, 4, frame.id);
+        put_number(out, 5, u64::from(frame.handed_over));
     });
 }
 
-/// The frames of a forward, in order.
+/// Appends a hand-over to a forward.
+pub fn write_handover(handover: &Handover<'_>, out: &mut Vec<u8>) {
+    let Handover { from, epoch, kept, dropped, done } = handover;
+    let length = from.len() + kept.len() * 32 + dropped.len() * 8 + 32;
+    put_message(out, 2, length, |out| {
+        put_bytes(out, 1, from.as_bytes());
+        put_number(out, 2, *epoch);
+        for kept in kept {
+            put_message(out, 3, 32 + kept.label.len(), |out| {
+                put_bytes(out, 1, &kept.trace.to_be_bytes());
+                put_fixed64(out, 2, kept.threshold);
+                put_bytes(out, 3, kept.label.as_bytes());
+            });
+        }
+        let dropped: Vec<u8> = dropped.iter().flat_map(|mark| mark.to_le_bytes()).collect();
+        put_bytes(out, 4, &dropped);
+        put_number(out, 5, u64::from(*done));
+    });
+}
+
+fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
+    put_tag(out, number, VARINT);
+    put_varint(out, value);
+}
+
+/// Reads a forward.
 ///
 /// # Errors
 /// When it is none.
-pub fn frames(forward: &[u8]) -> Result<Vec<Frame<'_>>, Malformed> {
-    let mut read = 0;
-    let mut frames = Vec::new();
+pub fn read(forward: &[u8]) -> Result<Forward<'_>, Malformed> {
+    let mut end = 0;
+    let mut found = Forward::default();
     for (field, at) in located(forward) {
-        read = at.end;
+        end = at.end;
         match (field.number, field.value) {
-            (1, Value::Bytes(bytes)) => frames.push(frame(bytes)?),
-            (1, _) => return Err(Malformed::WireType),
+            (1, Value::Bytes(bytes)) => found.frames.push(frame(bytes)?),
+            (2, Value::Bytes(bytes)) => found.handovers.push(handover(bytes)?),
+            (1 | 2, _) => return Err(Malformed::WireType),
             _ => {}
         }
     }
-    if read == forward.len() { Ok(frames) } else { Err(Malformed::Truncated) }
+    if end == forward.len() { Ok(found) } else { Err(Malformed::Truncated) }
 }
 
 fn frame(bytes: &[u8]) -> Result<Frame<'_>, Malformed> {
@@ -59,11 +126,55 @@ fn frame(bytes: &[u8]) -> Result<Frame<'_>, Malformed> {
         match (field.number, field.value) {
             (1, Value::Bytes(sender)) => frame.sender = sender,
             (2, Value::Bytes(body)) => frame.body = body,
-            (3, Value::Varint(spans)) => frame.spans = u32::try_from(spans).unwrap_or(u32::MAX),
+            (3, Value::Varint(epoch)) => frame.epoch = epoch,
             (4, Value::Fixed64(id)) => frame.id = u64::from_le_bytes(id),
-            (1..=4, _) => return Err(Malformed::WireType),
+            (5, Value::Varint(is)) => frame.handed_over = is != 0,
+            (1..=5, _) => return Err(Malformed::WireType),
             _ => {}
         }
     }
     Ok(frame)
+}
+
+fn handover(bytes: &[u8]) -> Result<Handover<'_>, Malformed> {
+    let mut handover = Handover::default();
+    for field in fields(bytes) {
+        match (field.number, field.value) {
+            (1, Value::Bytes(from)) => handover.from = text(from)?,
+            (2, Value::Varint(epoch)) => handover.epoch = epoch,
+            (3, Value::Bytes(bytes)) => handover.kept.push(kept(bytes)?),
+            (4, Value::Bytes(bytes)) => {
+                let (marks, rest) = bytes.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return Err(Malformed::Truncated);
+                }
+                handover.dropped.extend(marks.iter().map(|mark| u64::from_le_bytes(*mark)));
+            }
+            (5, Value::Varint(is)) => handover.done = is != 0,
+            (1..=5, _) => return Err(Malformed::WireType),
+            _ => {}
+        }
+    }
+    Ok(handover)
+}
+
+fn kept(bytes: &[u8]) -> Result<Kept<'_>, Malformed> {
+    let mut kept = Kept::default();
+    for field in fields(bytes) {
+        match (field.number, field.value) {
+            (1, Value::Bytes(id)) => {
+                let id = id.try_into().map_err(|_| Malformed::Truncated)?;
+                kept.trace = u128::from_be_bytes(id);
+            }
+            (2, Value::Fixed64(threshold)) => kept.threshold = u64::from_le_bytes(threshold),
+            (3, Value::Bytes(label)) => kept.label = text(label)?,
+            (1..=3, _) => return Err(Malformed::WireType),
+            _ => {}
+        }
+    }
+    Ok(kept)
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|_| Malformed::Utf8)
 }

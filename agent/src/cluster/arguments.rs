@@ -89,6 +89,9 @@ pub struct RunArguments {
     /// Name of the node whose pods are known by their addresses.
     #[arg(long, env = "NODE_NAME")]
     pub node: Option<String>,
+    /// This pod's name; a gateway finds itself in the ring by it.
+    #[arg(long, env = "POD_NAME", required_if_eq("role", "gateway"))]
+    pub pod_name: Option<String>,
     /// This pod's address.
     #[arg(long, env = "POD_IP")]
     pub pod_ip: Option<IpAddr>,

@@ -2,6 +2,7 @@
 
 use crate::running::Running;
 use sluice_engine::config::Config;
+use sluice_engine::forward::GATEWAYS;
 use sluice_wire::control::gateway as wire;
 use std::time::Instant;
 
@@ -33,9 +34,9 @@ impl LoadMeter {
     }
 
     fn load(&self, running: &Running) -> wire::Load {
-        // An outage of a destination is not mended by more gateways.
+        // An outage of a destination is not mended by more gateways, nor what goes to others of them.
         let mut queues = running.queues();
-        queues.retain(|_, queue| queue.failure.is_none());
+        queues.retain(|key, queue| queue.failure.is_none() && key.pipeline != GATEWAYS);
         wire::Load {
             memory_percent: running.memory_percent(),
             cpu_percent: self.cpu_percent,

@@ -1,6 +1,8 @@
 //! Traces on their way to the gateways that own them.
 
+use super::handover::patience;
 use super::{Flow, State, chunk, lock};
+use crate::ack::AckToken;
 use crate::intake::Refusal;
 use crate::pump::Pump;
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use sluice_engine::forward::{self, GATEWAYS, Trust};
 use sluice_engine::lane::Lane;
 use sluice_engine::ring::Ring;
 use sluice_engine::tick::Tick;
+use sluice_wire::forward::Frame;
 use sluice_wire::{Signal, Survey, thin_traces};
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
@@ -22,33 +25,35 @@ pub(super) struct ForwardStage {
     trust: Trust,
     ring: RwLock<Option<Arc<Ring>>>,
     /// Of the next frame; begins anywhere, so that no two collectors' are alike.
-    next_id: AtomicU64,
+    pub(super) ids: AtomicU64,
+    /// This gateway's, if it is one.
+    own_name: Option<String>,
 }
 
 /// The queues of a ring's members, in their order.
 pub(super) struct Gateways {
-    ring: Arc<Ring>,
-    pumps: Vec<Arc<Pump>>,
-    book: Arc<Mutex<PipelineBook>>,
+    pub(super) ring: Arc<Ring>,
+    /// None for itself.
+    pub(super) pumps: Vec<Option<Arc<Pump>>>,
+    pub(super) book: Arc<Mutex<PipelineBook>>,
 }
 
 impl ForwardStage {
-    pub(super) fn new(trust: Trust) -> Self {
-        let next_id = AtomicU64::new(RandomState::new().hash_one(0));
-        Self { trust, ring: RwLock::default(), next_id }
+    pub(super) fn new(trust: Trust, own_name: Option<&str>) -> Self {
+        let ids = AtomicU64::new(RandomState::new().hash_one(0));
+        let own_name = own_name.map(str::to_owned);
+        Self { trust, ring: RwLock::default(), ids, own_name }
     }
 
-    /// A queue for each gateway that is known, where traces go to gateways.
+    /// A queue for each other gateway that is known, where traces go to gateways.
     pub(super) fn outlets(&self, compiled: &Compiled) -> BTreeMap<QueueKey, Outlet> {
-        match self.ring() {
-            Some(ring) => forward::outlets(&compiled.config, &ring, self.trust),
-            None => BTreeMap::new(),
-        }
+        let Some(ring) = self.ring() else { return BTreeMap::new() };
+        forward::outlets(&compiled.config, &ring, self.trust, self.own_name.as_deref())
     }
 
     /// The first of as many ids as a ring has members.
     pub(super) fn ids(&self) -> u64 {
-        self.next_id.fetch_add(1 << 16, Ordering::Relaxed)
+        self.ids.fetch_add(1 << 16, Ordering::Relaxed)
     }
 
     pub(super) fn ring(&self) -> Option<Arc<Ring>> {
@@ -61,9 +66,8 @@ impl ForwardStage {
         book: impl FnOnce() -> Arc<Mutex<PipelineBook>>,
     ) -> Option<Gateways> {
         let ring = self.ring()?;
-        let own = ring.members().iter().map(|member| pumps.get(&forward::key(member)).cloned());
-        let pumps: Option<Vec<_>> = own.collect();
-        Some(Gateways { pumps: pumps?, ring, book: book() })
+        let pumps = ring.members().iter().map(|member| pumps.get(&forward::key(member)).cloned());
+        Some(Gateways { pumps: pumps.collect(), ring, book: book() })
     }
 }
 
@@ -79,14 +83,18 @@ impl Flow {
                 return Ok(Vec::new());
             }
             tracing::info!(epoch = ring.epoch(), gateways = ring.members().len(), "ring");
-            *own = Some(ring);
-        }
-        if !self.is_agent {
-            return Ok(Vec::new());
+            *own = Some(Arc::clone(&ring));
         }
         let config = self.read().compiled.config.clone();
+        if let Some(stage) = &self.handover {
+            let until = self.now().plus(patience(&config));
+            stage.turn(&ring, until, self.tail.get().as_deref());
+        }
         let added = self.adopt(config)?;
         self.reroute_all();
+        if let Some(stage) = &self.handover {
+            stage.begin(ring.epoch());
+        }
         Ok(added)
     }
 
@@ -114,7 +122,7 @@ impl Flow {
             let spans: u64 = parts.iter().map(|(_, spans)| spans).sum();
             // Nothing else writes forwards: what cannot be read was damaged in memory.
             assert!(spans == taken.items, "a forward holds the spans that it was made of");
-            gateways.push(parts, self.now());
+            gateways.push(parts, taken.ack.as_ref(), self.now());
         }
     }
 }
@@ -147,20 +155,25 @@ impl State {
             None => body,
         };
         let sender = lane.sender_bytes();
-        gateways.offer(forward::cut(&gateways.ring, &sender, body, id), items, now)
+        let frame = Frame { sender: &sender, body, id, ..Frame::default() };
+        gateways.offer(forward::cut(&gateways.ring, &frame), items, now)
     }
 }
 
 impl Gateways {
-    fn offer(&self, parts: Vec<(Bytes, u64)>, items: u64, now: Tick) -> Result<(), Refusal> {
-        let cost = |(body, spans): &(Bytes, u64)| match spans {
-            0 => 0,
-            spans => chunk(body, *spans, None).cost(),
-        };
-        for (at, (pump, part)) in self.pumps.iter().zip(&parts).enumerate() {
-            if 0 < part.1 && !pump.reserve(cost(part)) {
-                let before = self.pumps.iter().zip(&parts).take(at);
-                before.for_each(|(pump, part)| pump.cancel(cost(part)));
+    pub(super) fn offer(
+        &self,
+        parts: Vec<(Bytes, u64)>,
+        items: u64,
+        now: Tick,
+    ) -> Result<(), Refusal> {
+        let cost = |(body, spans): &(Bytes, u64)| chunk(body, *spans, None).cost();
+        let wanted = self.pumps.iter().zip(&parts).filter(|(_, (_, spans))| 0 < *spans);
+        let wanted: Vec<_> =
+            wanted.filter_map(|(pump, part)| Some((pump.as_ref()?, part))).collect();
+        for (at, (pump, part)) in wanted.iter().enumerate() {
+            if !pump.reserve(cost(part)) {
+                wanted[..at].iter().for_each(|(pump, part)| pump.cancel(cost(part)));
                 lock(&self.book).refused += items;
                 let full = "a gateway's queue is full";
                 return Err(Refusal::for_now(Refused::QueueFull, full));
@@ -177,22 +190,33 @@ impl Gateways {
                 *book.sampled_out.entry(rule).or_default() += items - queued;
             }
         }
-        for (pump, (body, spans)) in self.pumps.iter().zip(parts) {
-            if 0 < spans {
-                pump.push(std::iter::once(chunk(&body, spans, None)), now);
-            }
+        for (pump, (body, spans)) in wanted {
+            pump.push(std::iter::once(chunk(body, *spans, None)), now);
         }
         Ok(())
     }
 
     /// What was accepted before.
-    fn push(&self, parts: Vec<(Bytes, u64)>, now: Tick) {
-        for (pump, (body, spans)) in self.pumps.iter().zip(parts) {
-            if 0 < spans {
-                let part = chunk(&body, spans, None);
-                pump.reserve_anyway(part.cost());
-                pump.push(std::iter::once(part), now);
+    pub(super) fn push(&self, parts: Vec<(Bytes, u64)>, ack: Option<&AckToken>, now: Tick) {
+        for (to, (body, spans)) in parts.iter().enumerate() {
+            if 0 < *spans {
+                self.put(to, body, *spans, ack, now);
             }
         }
+    }
+
+    /// For one gateway, what cannot be refused any more.
+    pub(super) fn put(
+        &self,
+        to: usize,
+        forward: &Bytes,
+        spans: u64,
+        ack: Option<&AckToken>,
+        now: Tick,
+    ) {
+        let Some(Some(pump)) = self.pumps.get(to) else { return };
+        let chunk = chunk(forward, spans, ack);
+        pump.reserve_anyway(chunk.cost());
+        pump.push(std::iter::once(chunk), now);
     }
 }

@@ -13,7 +13,7 @@ use sluice_wire::sampling::Threshold;
 use sluice_wire::{Signal, Survey};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two looks at what is due.
@@ -62,6 +62,11 @@ impl TailStage {
         state.tail.clone().filter(|_| state.is_in_force)
     }
 
+    /// Whoever has it passes on what leaves the shard.
+    pub(super) fn harvest_lock(&self, shard: usize) -> MutexGuard<'_, ()> {
+        lock(&self.harvests[shard])
+    }
+
     pub(super) fn get(&self) -> Option<Arc<Tail>> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).tail.clone()
     }
@@ -93,13 +98,16 @@ impl Flow {
 
     fn harvest(&self, shard: usize) {
         let Some(tail) = self.tail.get() else { return };
-        let gateways = self.ring().filter(|_| !self.is_agent);
+        let gateways = self.ring().filter(|_| self.handover.is_some());
         let gateways = gateways.map_or(1, |ring| ring.members().len());
         tail.set_collectors(u32::try_from(gateways).unwrap_or(u32::MAX));
         let soft_bytes = self.config.borrow().limiter.soft_bytes;
         let raw_bytes_max = soft_bytes / RAW_SHARE / tail.shards() as u64;
         let raw_bytes_max = usize::try_from(raw_bytes_max).unwrap_or(usize::MAX);
-        let harvest = lock(&self.tail.harvests[shard]);
+        if shard == 0 {
+            self.expire_handovers();
+        }
+        let harvest = self.tail.harvest_lock(shard);
         let decisions = tail.harvest(shard, self.now(), raw_bytes_max);
         self.read().pass_on(decisions, self.now());
         drop(harvest);
@@ -141,29 +149,39 @@ impl State {
         &self,
         lane: &mut Lane,
         tail: &Tail,
-        request: (&Bytes, Threshold),
+        request: (&Bytes, Option<Threshold>),
         now: Now,
     ) {
         let (body, admitted) = request;
+        let is_accepted = admitted.is_some();
         let taken = lane.offer(tail, &self.compiled, self.generation, (body, admitted), now);
         for (origin, items) in &taken.held {
-            self.count(&origin.targets, *items, |book, copies| {
+            self.count(&origin.targets, (*items, is_accepted), |book, copies| {
                 book.held = book.held.wrapping_add(copies);
             });
         }
         for (origin, loss, items) in &taken.lost {
-            self.count(&origin.targets, *items, |book, copies| lose(book, *loss, copies));
+            self.count(&origin.targets, (*items, is_accepted), |book, copies| {
+                lose(book, *loss, copies)
+            });
         }
         if 0 < taken.unwanted {
             self.count_unwanted(Signal::Traces, taken.unwanted);
         }
     }
 
-    /// Spans that pipelines take, and what becomes of each copy.
-    fn count(&self, targets: &[Target], items: u64, fate: impl Fn(&mut PipelineBook, u64)) {
+    /// Spans that pipelines take, unless another gateway's did, and what becomes of each copy.
+    fn count(
+        &self,
+        targets: &[Target],
+        (items, is_accepted): (u64, bool),
+        fate: impl Fn(&mut PipelineBook, u64),
+    ) {
         for target in targets {
             let mut book = lock(&self.ways[target.pipeline][Signal::Traces as usize].book);
-            book.accepted += items;
+            if is_accepted {
+                book.accepted += items;
+            }
             book.copies += items * target.copies;
             fate(&mut book, items * target.copies);
         }
@@ -220,7 +238,12 @@ impl State {
     }
 
     /// Copies that a pipeline held have come to their end.
-    fn settle(&self, pipeline: &str, copies: u64, fate: impl Fn(&mut PipelineBook, u64)) {
+    pub(super) fn settle(
+        &self,
+        pipeline: &str,
+        copies: u64,
+        fate: impl Fn(&mut PipelineBook, u64),
+    ) {
         let Some(book) = self.books.get(&(pipeline.to_owned(), Signal::Traces)) else { return };
         let mut book = lock(book);
         book.held = book.held.wrapping_sub(copies);
@@ -228,7 +251,7 @@ impl State {
     }
 }
 
-fn lose(book: &mut PipelineBook, loss: Loss, copies: u64) {
+pub(super) fn lose(book: &mut PipelineBook, loss: Loss, copies: u64) {
     match loss {
         Loss::SampledOut(rule) => *book.sampled_out.entry(rule).or_default() += copies,
         Loss::Dropped(reason) => *book.dropped.entry(reason).or_default() += copies,

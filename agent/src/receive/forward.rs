@@ -1,13 +1,15 @@
-//! What agents forward to a gateway: many senders' requests in one, none of them twice.
+//! What agents forward to a gateway, and gateways to each other: many senders' requests in one, none
+//! of them twice.
 
 use super::guard::Guard;
+use crate::flow::Arrival;
 use crate::intake::{Intake, Refusal};
 use bytes::Bytes;
 use sluice_engine::books::Refused;
 use sluice_engine::lane::Lane;
 use sluice_engine::sender::{Sender, Source};
 use sluice_wire::Signal;
-use sluice_wire::forward::frames;
+use sluice_wire::forward::{Forward, read};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -39,25 +41,28 @@ impl Forwards {
     /// Takes a forward. A part that cannot be taken for good is counted and left out; where there
     /// is no room, the agent sends all of it again, and what was taken is not taken twice.
     pub(super) fn submit(&self, body: &Bytes) -> Result<(), Refusal> {
-        let all = frames(body).map_err(|problem| {
+        let Forward { frames, handovers } = read(body).map_err(|problem| {
             let refusal = Refusal::for_good(Refused::Malformed, problem.as_str());
             self.intake.flow().refuse(Signal::Traces, 1, refusal)
         })?;
-        for frame in all {
+        for frame in frames {
             if self.seen().has(frame.id) {
                 continue;
             }
-            match self.take(&body.slice_ref(frame.sender), body.slice_ref(frame.body)) {
+            let arrival = Arrival { epoch: frame.epoch, handed_over: frame.handed_over };
+            let (sender, request) = (body.slice_ref(frame.sender), body.slice_ref(frame.body));
+            match self.take(&sender, request, arrival) {
                 Err(refusal) if refusal.retry_after.is_some() => return Err(refusal),
                 Err(refusal) => tracing::warn!(%refusal, "an agent's frame is lost"),
                 Ok(()) => (),
             }
             self.seen().add(frame.id);
         }
+        handovers.iter().for_each(|told| self.intake.flow().learn(told));
         Ok(())
     }
 
-    fn take(&self, sender: &Bytes, body: Bytes) -> Result<(), Refusal> {
+    fn take(&self, sender: &Bytes, body: Bytes, arrival: Arrival) -> Result<(), Refusal> {
         // Taken out while it is used: two connections may bring the same sender at once.
         let known = self.lanes().remove(sender);
         let mut lane = match known {
@@ -68,7 +73,8 @@ impl Forwards {
                 Lane::new(sender, Source::Otlp)
             }
         };
-        let taken = self.intake.submit(&mut lane, Signal::Traces, body, None);
+        let flow = self.intake.flow();
+        let taken = flow.submit(&mut lane, Signal::Traces, body, (None, Some(arrival)));
         let mut lanes = self.lanes();
         if SENDERS_MAX <= lanes.len() {
             lanes.clear();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 pub mod client;
+pub mod fleet;
 pub mod http;
 pub mod operator;
 pub mod oracle;

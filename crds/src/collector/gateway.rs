@@ -124,11 +124,23 @@ pub struct TraceRouting {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Handoff {
-    /// A gateway that is to go gets no new traces and goes on for this long, to decide those that it
-    /// has: choose it longer than the policies' `decisionWait`. A trace whose spans come before and
-    /// after the change is decided by two gateways, each by what it has.
+    /// What happens to a trace that is open when it gets another owner.
+    pub mode: HandoffMode,
+    /// For so long the new owner of a trace waits for the old one before it decides, and a gateway
+    /// that is to go has time to hand over. With the old owner lost, its traces are decided after
+    /// this, by the spans that came since.
     #[schemars(extend("x-kubernetes-validations" = duration::between("5s", "5m")))]
     pub timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HandoffMode {
+    /// Open traces go to their new owner, which decides them whole.
+    #[default]
+    Transfer,
+    /// The old owner decides its open traces at once, by the spans that it has; what comes later
+    /// follows that decision.
+    DecideNow,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -184,7 +196,7 @@ impl Default for ScaleTarget {
 
 impl Default for Handoff {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30) }
+        Self { mode: HandoffMode::Transfer, timeout: Duration::from_secs(30) }
     }
 }
 

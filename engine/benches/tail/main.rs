@@ -131,7 +131,7 @@ impl World {
             sender: &self.sender,
             source: &Source::Otlp,
             body,
-            admitted: Threshold::EVERYTHING,
+            admitted: Some(Threshold::EVERYTHING),
         };
         let tick = Tick(Duration::from_millis(self.now_ms));
         self.tail.offer(&mut self.sorter, &request, Now { tick, wall_ns: START_NS });

@@ -18,6 +18,31 @@ pub struct Gateway {
     pub protect_errors: bool,
     /// What counts as 100 % of a gateway's CPU, in thousandths of a core.
     pub cpu_millis: u64,
+    #[serde(default)]
+    pub handoff: Handoff,
+}
+
+/// What becomes of open traces when they get another owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handoff {
+    pub mode: HandoffMode,
+    /// For so long a new owner waits for the old one.
+    pub timeout_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HandoffMode {
+    /// They go to their new owner.
+    #[default]
+    Transfer,
+    /// The old owner decides them by what it has; the new one follows its decision.
+    DecideNow,
+}
+
+impl Default for Handoff {
+    fn default() -> Self {
+        Self { mode: HandoffMode::Transfer, timeout_ms: 30_000 }
+    }
 }
 
 impl Gateway {
@@ -35,6 +60,7 @@ impl Default for Gateway {
             limiter: Limiter { soft_bytes: 0, hard_bytes: 0, check_interval_ms: 0 },
             protect_errors: false,
             cpu_millis: 0,
+            handoff: Handoff::default(),
         }
     }
 }

@@ -1,14 +1,17 @@
-//! What was decided, remembered for late spans: kept traces exactly, dropped ones by a fingerprint.
+//! What was decided, remembered for late spans: kept traces exactly, dropped ones by a mark.
 //!
 //! Both are kept in two generations: when the newer one is full, the older one is forgotten.
 
 use super::hash::TraceHasher;
+use crate::ring::{SLOT_BITS, hash_of, slot_of};
 use sluice_wire::sampling::Threshold;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Slots of one bucket of fingerprints.
+/// Cells of one bucket of marks.
 const BUCKET: usize = 8;
+/// As many buckets at least: what does not follow from the bucket has to fit a cell.
+const BUCKET_BITS_MIN: u32 = SLOT_BITS;
 
 /// How a trace was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,16 +34,36 @@ pub(super) struct Decided {
     traces_max: usize,
     kept: HashMap<u128, Kept, TraceHasher>,
     kept_before: HashMap<u128, Kept, TraceHasher>,
-    dropped: Fingerprints,
-    dropped_before: Fingerprints,
+    dropped: DroppedTraces,
 }
 
-/// A set of 32-bit fingerprints of at most a fixed size. May forget one when a bucket is full;
-/// takes one trace for another once in 2^29.
+/// Dropped traces by their [`mark`]s.
 #[derive(Debug, Default)]
-struct Fingerprints {
+pub(super) struct DroppedTraces {
+    /// Of one generation.
+    traces_max: usize,
+    now: Marks,
+    before: Marks,
+}
+
+/// A set of marks of at most a fixed size. May forget one when a bucket is full.
+#[derive(Debug, Default)]
+struct Marks {
     buckets: Vec<[u32; BUCKET]>,
+    bits: u32,
     len: usize,
+}
+
+/// Stands for a trace among dropped ones: its slot, then 32 bits of the hash that slots come from.
+/// All gateways make the same, so that they can tell each other.
+pub(super) fn mark(trace: u128) -> u64 {
+    let hash = hash_of(trace);
+    hash >> (64 - SLOT_BITS) << 32 | hash & u64::from(u32::MAX)
+}
+
+/// The slot of a marked trace.
+pub(super) fn slot_of_mark(mark: u64) -> u16 {
+    (mark >> 32) as u16
 }
 
 impl Decided {
@@ -50,22 +73,20 @@ impl Decided {
             traces_max,
             kept: HashMap::with_hasher(hasher),
             kept_before: HashMap::with_hasher(hasher),
-            dropped: Fingerprints::default(),
-            dropped_before: Fingerprints::default(),
+            dropped: DroppedTraces::default(),
         }
     }
 
     pub(super) fn set_traces_max(&mut self, traces_max: usize) {
         self.traces_max = traces_max;
+        self.dropped.set_traces_max(traces_max);
     }
 
     pub(super) fn find(&self, trace: u128) -> Option<Past> {
         if let Some(kept) = self.kept.get(&trace).or_else(|| self.kept_before.get(&trace)) {
             return Some(Past::Kept(kept.clone()));
         }
-        let hash = self.hasher.hash(trace);
-        let dropped = self.dropped.has(hash) || self.dropped_before.has(hash);
-        dropped.then_some(Past::Dropped)
+        self.dropped.has(mark(trace)).then_some(Past::Dropped)
     }
 
     pub(super) fn keep(&mut self, trace: u128, kept: Kept) {
@@ -80,53 +101,145 @@ impl Decided {
     }
 
     pub(super) fn drop(&mut self, trace: u128) {
-        if self.traces_max == 0 {
-            return;
-        }
-        if self.dropped.buckets.is_empty() || self.traces_max <= self.dropped.len {
-            let empty = Fingerprints::new(self.traces_max);
-            self.dropped_before = std::mem::replace(&mut self.dropped, empty);
-        }
-        self.dropped.add(self.hasher.hash(trace));
+        self.dropped.add(mark(trace));
+    }
+
+    /// What was decided of traces in slots that `is_wanted` names.
+    pub(super) fn of_slots(
+        &self,
+        is_wanted: &dyn Fn(u16) -> bool,
+    ) -> (Vec<(u128, Kept)>, Vec<u64>) {
+        let kept = self.kept_before.iter().chain(&self.kept);
+        let kept = kept.filter(|(trace, _)| is_wanted(slot_of(&trace.to_be_bytes())));
+        (
+            kept.map(|(trace, kept)| (*trace, kept.clone())).collect(),
+            self.dropped.of_slots(is_wanted),
+        )
     }
 
     pub(super) fn bytes(&self) -> usize {
         let kept = self.kept.capacity() + self.kept_before.capacity();
-        let buckets = self.dropped.buckets.len() + self.dropped_before.buckets.len();
-        kept * 48 + buckets * size_of::<[u32; BUCKET]>()
+        kept * 48 + self.dropped.bytes()
     }
 }
 
-impl Fingerprints {
-    /// Of the size that holds all, three quarters full. Pages that are not used cost nothing.
-    fn new(traces_max: usize) -> Self {
-        let buckets = (traces_max * 4 / 3).div_ceil(BUCKET).next_power_of_two();
-        Self { buckets: vec![[0; BUCKET]; buckets], len: 0 }
+impl DroppedTraces {
+    pub(super) fn new(traces_max: usize) -> Self {
+        Self { traces_max, ..Self::default() }
     }
 
-    fn has(&self, hash: u64) -> bool {
-        let Some(bucket) = self.buckets.get(self.place(hash)) else { return false };
-        bucket.contains(&fingerprint(hash))
+    pub(super) fn set_traces_max(&mut self, traces_max: usize) {
+        self.traces_max = traces_max;
     }
 
-    fn add(&mut self, hash: u64) {
-        let place = self.place(hash);
-        let Some(bucket) = self.buckets.get_mut(place) else { return };
-        let fingerprint = fingerprint(hash);
-        if bucket.contains(&fingerprint) {
+    pub(super) fn has(&self, mark: u64) -> bool {
+        self.now.has(mark) || self.before.has(mark)
+    }
+
+    pub(super) fn add(&mut self, mark: u64) {
+        if self.traces_max == 0 {
             return;
         }
-        let free = bucket.iter().position(|slot| *slot == 0);
-        bucket[free.unwrap_or(self.len % BUCKET)] = fingerprint;
+        if self.now.buckets.is_empty() || self.traces_max <= self.now.len {
+            self.before = std::mem::replace(&mut self.now, Marks::new(self.traces_max));
+        }
+        self.now.add(mark);
+    }
+
+    pub(super) fn of_slots(&self, is_wanted: &dyn Fn(u16) -> bool) -> Vec<u64> {
+        let marks = self.before.iter().chain(self.now.iter());
+        marks.filter(|mark| is_wanted(slot_of_mark(*mark))).collect()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        (self.now.buckets.len() + self.before.buckets.len()) * size_of::<[u32; BUCKET]>()
+    }
+}
+
+/// Of a mark's lower 32 bits the lowest name the bucket; its cell holds all others.
+impl Marks {
+    /// Of the size that holds all, half full. Pages that are not used cost nothing.
+    fn new(traces_max: usize) -> Self {
+        let wanted = traces_max.saturating_mul(2).div_ceil(BUCKET);
+        let bits = wanted.next_power_of_two().ilog2().clamp(BUCKET_BITS_MIN, 31);
+        Self { buckets: vec![[0; BUCKET]; 1 << bits], bits, len: 0 }
+    }
+
+    fn has(&self, mark: u64) -> bool {
+        let Some(bucket) = self.buckets.get(self.place(mark)) else { return false };
+        bucket.contains(&self.cell(mark))
+    }
+
+    fn add(&mut self, mark: u64) {
+        let (place, cell) = (self.place(mark), self.cell(mark));
+        let Some(bucket) = self.buckets.get_mut(place) else { return };
+        if bucket.contains(&cell) {
+            return;
+        }
+        let free = bucket.iter().position(|own| *own == 0);
+        bucket[free.unwrap_or(self.len % BUCKET)] = cell;
         self.len += 1;
     }
 
-    fn place(&self, hash: u64) -> usize {
-        (hash >> 32) as usize & self.buckets.len().wrapping_sub(1)
+    fn place(&self, mark: u64) -> usize {
+        mark as usize & self.buckets.len().wrapping_sub(1)
+    }
+
+    /// Never 0, which is a free cell: one mark in 2^32 is taken for its neighbour.
+    fn cell(&self, mark: u64) -> u32 {
+        ((mark >> self.bits) as u32).max(1)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u64> {
+        let cells =
+            self.buckets.iter().zip(0_u64..).flat_map(|(bucket, place)| {
+                bucket.iter().map(move |cell| (u64::from(*cell), place))
+            });
+        let taken = cells.filter(|(cell, _)| *cell != 0);
+        taken.map(|(cell, place)| cell << self.bits | place)
     }
 }
 
-/// Never 0, which is a free slot.
-fn fingerprint(hash: u64) -> u32 {
-    (hash as u32).max(1)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traces(count: u64) -> impl Iterator<Item = u128> {
+        (1..=count).map(|number| u128::from(number) << 64 | u128::from(number))
+    }
+
+    #[test]
+    fn marks_come_out_as_they_went_in() {
+        for traces_max in [1, 5000, 200_000] {
+            let mut dropped = DroppedTraces::new(traces_max);
+            traces(traces_max as u64).for_each(|trace| dropped.add(mark(trace)));
+            let mut found = dropped.of_slots(&|_| true);
+            found.sort_unstable();
+            let mut expected: Vec<u64> = traces(traces_max as u64).map(mark).collect();
+            expected.sort_unstable();
+            // A bucket that overflows forgets: few do.
+            assert!(expected.len() - found.len() <= expected.len() / 100);
+            assert!(found.iter().all(|mark| expected.binary_search(mark).is_ok()));
+        }
+    }
+
+    #[test]
+    fn of_the_slots_that_are_wanted_all_and_nothing_else() {
+        let mut decided = Decided::new(TraceHasher::new(3), 0);
+        decided.set_traces_max(10_000);
+        let kept = Kept { threshold: Threshold::EVERYTHING, label: None };
+        for trace in traces(5000) {
+            match trace as u64 % 2 {
+                0 => decided.keep(trace, kept.clone()),
+                _ => decided.drop(trace),
+            }
+        }
+        let is_wanted = |slot: u16| slot < 1000;
+        let is_of_it = |trace: &u128| is_wanted(slot_of(&trace.to_be_bytes()));
+        let (kept, dropped) = decided.of_slots(&is_wanted);
+        let wanted = traces(5000).filter(is_of_it).count();
+        assert!(kept.iter().all(|(trace, _)| is_of_it(trace)));
+        assert_eq!(kept.len() + dropped.len(), wanted);
+        assert!(800 < wanted && wanted < 1600, "{wanted}");
+    }
 }

@@ -176,6 +176,31 @@ impl Frames {
         }
     }
 
+    /// Lets go of spans, grouped by the frames that they are still in.
+    pub(super) fn take<T>(
+        &mut self,
+        mut items: Vec<T>,
+        run: impl Fn(&T) -> Run,
+    ) -> Vec<(Frame, Vec<T>)> {
+        if items.iter().any(|item| self.number(run(item)) == self.open_number()) {
+            self.seal();
+        }
+        items.sort_by_key(|item| (self.number(run(item)), run(item).offset()));
+        let mut taken = Vec::new();
+        let mut items = items.into_iter().peekable();
+        while let Some(first) = items.next() {
+            let number = self.number(run(&first));
+            let mut of_frame = vec![first];
+            while let Some(next) = items.next_if(|next| self.number(run(next)) == number) {
+                of_frame.push(next);
+            }
+            let Some(frame) = self.frame(number).cloned() else { continue };
+            of_frame.iter().for_each(|item| self.release(run(item)));
+            taken.push((frame, of_frame));
+        }
+        taken
+    }
+
     pub(super) fn origin(&self, run: Run) -> Option<&Arc<Origin>> {
         let number = self.number(run);
         if number == self.open_number() {

@@ -6,11 +6,12 @@ use super::frames::{Frame, Frames, Reader, Run};
 use super::ledger::Ledger;
 use super::origin::{Origin, Target};
 use super::rules::Rules;
+use super::shard::Moving;
 use crate::books::{Dropped, SampledOut};
 use bytes::Bytes;
 use sluice_wire::sampling::Threshold;
 use sluice_wire::spans::{SpanEdit, write_request, write_span};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Set on spans of kept traces by policies that ask for it.
@@ -23,6 +24,9 @@ pub enum Loss {
     SampledOut(SampledOut),
     Dropped(Dropped),
 }
+
+/// By the address of the origin.
+type Lost = HashMap<(usize, Loss), (Arc<Origin>, u64)>;
 
 /// Spans of a kept trace that are still in their frame.
 #[derive(Clone, Debug)]
@@ -37,7 +41,7 @@ pub(super) struct Harvest {
     keepers: Vec<Keeper>,
     /// By the address of the origin.
     outgoing: HashMap<usize, Outgoing>,
-    lost: HashMap<(usize, Loss), (Arc<Origin>, u64)>,
+    lost: Lost,
     /// Rules under which no trace is open any more.
     pub(super) ended: Vec<(Arc<Rules>, Ledger)>,
     late: u64,
@@ -49,7 +53,7 @@ pub(super) struct Harvest {
 pub(super) struct Sheaf {
     frames: Vec<(Frame, Vec<Keeper>)>,
     outgoing: HashMap<usize, Outgoing>,
-    lost: HashMap<(usize, Loss), (Arc<Origin>, u64)>,
+    lost: Lost,
 }
 
 /// Spans of one origin that leave together.
@@ -65,6 +69,14 @@ pub struct Outgoing {
 #[derive(Debug, Default)]
 pub struct Decisions {
     pub kept: Vec<Outgoing>,
+    pub lost: Vec<(Arc<Origin>, Loss, u64)>,
+}
+
+/// Spans of open traces on their way to other gateways.
+#[derive(Debug, Default)]
+pub struct Departure {
+    /// With the index of the gateway among the ring's members.
+    pub leaving: Vec<(usize, Outgoing)>,
     pub lost: Vec<(Arc<Origin>, Loss, u64)>,
 }
 
@@ -96,29 +108,12 @@ impl Harvest {
 
     /// Takes what was gathered, and lets go of its spans in the frames.
     pub(super) fn take(&mut self, frames: &mut Frames) -> Sheaf {
-        let mut keepers = std::mem::take(&mut self.keepers);
         self.late_bytes = 0;
-        if keepers.iter().any(|keeper| frames.number(keeper.run) == frames.open_number()) {
-            frames.seal();
-        }
-        keepers.sort_by_key(|keeper| (frames.number(keeper.run), keeper.run.offset()));
-        let mut sheaf = Sheaf {
-            frames: Vec::new(),
+        Sheaf {
+            frames: frames.take(std::mem::take(&mut self.keepers), |keeper| keeper.run),
             outgoing: std::mem::take(&mut self.outgoing),
             lost: std::mem::take(&mut self.lost),
-        };
-        let mut keepers = keepers.into_iter().peekable();
-        while let Some(first) = keepers.next() {
-            let number = frames.number(first.run);
-            let mut of_frame = vec![first];
-            while let Some(next) = keepers.next_if(|next| frames.number(next.run) == number) {
-                of_frame.push(next);
-            }
-            let Some(frame) = frames.frame(number).cloned() else { continue };
-            of_frame.iter().for_each(|keeper| frames.release(keeper.run));
-            sheaf.frames.push((frame, of_frame));
         }
-        sheaf
     }
 }
 
@@ -132,9 +127,7 @@ impl Sheaf {
             for Keeper { run, kept } in &keepers {
                 let origin = &frame.origins[usize::from(run.origin)];
                 let Some(raw) = &raw else {
-                    let key = (Arc::as_ptr(origin).addr(), Loss::Dropped(Dropped::Unreadable));
-                    let items = &mut lost.entry(key).or_insert_with(|| (Arc::clone(origin), 0)).1;
-                    *items += u64::from(run.spans());
+                    lose(&mut lost, origin, Loss::Dropped(Dropped::Unreadable), *run);
                     continue;
                 };
                 for message in raw.messages(*run) {
@@ -143,9 +136,41 @@ impl Sheaf {
             }
         }
         let kept = outgoing.into_values().collect();
-        let lost = lost.into_iter().map(|((_, loss), (origin, items))| (origin, loss, items));
-        Decisions { kept, lost: lost.collect() }
+        Decisions { kept, lost: listed(lost) }
     }
+}
+
+/// Cuts the spans of traces that leave out of their frames.
+pub(super) fn depart(frames: Vec<(Frame, Vec<Moving>)>) -> Departure {
+    let mut outgoing: BTreeMap<u16, HashMap<usize, Outgoing>> = BTreeMap::new();
+    let (mut lost, mut reader) = (HashMap::new(), Reader::default());
+    for (frame, moving) in frames {
+        let raw = reader.raw(&frame);
+        for Moving { run, kept, to } in &moving {
+            let origin = &frame.origins[usize::from(run.origin)];
+            let Some(raw) = &raw else {
+                lose(&mut lost, origin, Loss::Dropped(Dropped::Unreadable), *run);
+                continue;
+            };
+            let outgoing = outgoing.entry(*to).or_default();
+            for message in raw.messages(*run) {
+                put(outgoing, origin, message, &mut Edits::default(), kept);
+            }
+        }
+    }
+    let to = |(to, outgoing): (u16, HashMap<usize, Outgoing>)| {
+        outgoing.into_values().map(move |outgoing| (usize::from(to), outgoing))
+    };
+    Departure { leaving: outgoing.into_iter().flat_map(to).collect(), lost: listed(lost) }
+}
+
+fn lose(lost: &mut Lost, origin: &Arc<Origin>, loss: Loss, run: Run) {
+    let key = (Arc::as_ptr(origin).addr(), loss);
+    lost.entry(key).or_insert_with(|| (Arc::clone(origin), 0)).1 += u64::from(run.spans());
+}
+
+fn listed(lost: Lost) -> Vec<(Arc<Origin>, Loss, u64)> {
+    lost.into_iter().map(|((_, loss), (origin, items))| (origin, loss, items)).collect()
 }
 
 fn put(
@@ -191,6 +216,14 @@ impl Outgoing {
     pub fn request(&self, target: &Target) -> Bytes {
         let mut out = Vec::with_capacity(self.spans.len() + target.around_scopes.len() + 256);
         write_request(&target.around_scopes, &self.origin.around_spans, &self.spans, &mut out);
+        Bytes::from(out)
+    }
+
+    /// The request as it came, for another gateway.
+    pub fn as_it_came(&self) -> Bytes {
+        let Self { origin, spans, .. } = self;
+        let mut out = Vec::with_capacity(spans.len() + origin.around_scopes.len() + 256);
+        write_request(&origin.around_scopes, &origin.around_spans, spans, &mut out);
         Bytes::from(out)
     }
 }

@@ -17,10 +17,10 @@ pub struct Origin {
     /// Of the config that `targets` was made for.
     pub generation: u64,
     pub targets: Vec<Target>,
-    sender: Sender,
+    pub sender: Sender,
     source: Source,
     namespace: Option<String>,
-    around_scopes: Box<[u8]>,
+    pub(super) around_scopes: Box<[u8]>,
     pub(super) around_spans: Box<[u8]>,
     pub(super) resource: ResourceMatch,
     /// Of the rules that `resource`, `scope`, `policies` and `head` were made for.

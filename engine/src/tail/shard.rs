@@ -1,19 +1,25 @@
 //! Open traces of one shard: taken up, waited for, decided. Nothing else is shared between shards.
 
-use super::decided::{Decided, Kept, Past};
+mod decide;
+mod moving;
+
+pub(super) use moving::{Leaving, Moving};
+
+use super::Admission;
+use super::decided::{Decided, Past, mark};
 use super::frames::Frames;
-use super::harvest::{Harvest, Keeper, Loss};
+use super::harvest::{Harvest, Loss};
 use super::hash::TraceHasher;
-use super::ledger::{Fate, Ledger};
+use super::ledger::Ledger;
 use super::origin::Origin;
 use super::pace::{Demand, Pace};
 use super::records::Records;
-use super::rules::{Case, Cause, RuleKind, Rules, Verdict};
+use super::rules::{Case, Rules};
 use super::sorter::{Share, Sorted, Sorting};
 use super::trace::{Link, Sight, Trace};
-use super::{Admission, Record};
 use crate::books::{Dropped, SampledOut};
 use crate::config::sampling::OnBufferFull;
+use crate::handover::Slots;
 use sluice_wire::sampling::Threshold;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -43,6 +49,12 @@ pub(super) struct Shard {
     /// What new traces must reach while the buffer is nearly full, with `SampleByHash`.
     admitted: Threshold,
     matched: Vec<u32>,
+    /// `None`: all traces are this collector's.
+    slots: Option<Arc<Slots>>,
+    /// Of traces that are due and held.
+    waiting: Vec<Due>,
+    /// Of those that may not be held any more.
+    retried: VecDeque<Due>,
 }
 
 /// Rules, and the traces that began under them.
@@ -92,6 +104,9 @@ impl Shard {
             traces_max: usize::MAX,
             admitted: Threshold::EVERYTHING,
             matched: Vec::new(),
+            slots: None,
+            waiting: Vec::new(),
+            retried: VecDeque::new(),
         };
         shard.frames.set_raw_bytes_max(RAW_BYTES_MAX);
         shard.set_rules(0, rules, shards);
@@ -149,7 +164,8 @@ impl Shard {
         admission: &Admission<'_>,
     ) -> Option<u32> {
         let sight = &sorting.sight;
-        match self.decided.find(sight.trace) {
+        let elsewhere = admission.arrived.is_some_and(|arrived| arrived.has(mark(sight.trace)));
+        match self.decided.find(sight.trace).or(elsewhere.then_some(Past::Dropped)) {
             Some(Past::Kept(kept)) => {
                 self.records.late(sight.trace);
                 self.harvest.late(origin, sorting.message, kept);
@@ -162,7 +178,7 @@ impl Shard {
             }
             None => {}
         }
-        let admitted = admission.threshold.max(self.admitted);
+        let admitted = admission.threshold.map_or(Threshold::EVERYTHING, |t| t.max(self.admitted));
         if !admitted.keeps(sight.randomness) {
             self.decided.drop(sight.trace);
             self.harvest.lose(origin, Loss::SampledOut(SampledOut::MemoryLimiter), 1);
@@ -230,7 +246,7 @@ impl Shard {
             let at_ms = now_ms + tail.after_root_ms;
             own.by_root.push_back(Due { at_ms, place, turn });
         }
-        if ask && self.is_certain(place) {
+        if ask && !self.is_held(sorting.sight.trace) && self.is_certain(place) {
             self.decide(place, Moment::Certain, now_ms, admission.pace);
         } else if is_too_large {
             self.decide(place, Moment::Forced, now_ms, admission.pace);
@@ -250,6 +266,12 @@ impl Shard {
     pub(super) fn tick(&mut self, now_ms: u64, pace: &Pace, traces_max: usize) -> bool {
         self.steer();
         let mut decided = 0;
+        while let Some(due) = self.retried.pop_front() {
+            decided += usize::from(self.decide_turn(due, Moment::Due, now_ms, pace));
+            if traces_max <= decided {
+                return true;
+            }
+        }
         for at in 0..self.versions.len() {
             while let Some(due) = self.versions[at].take_due(now_ms) {
                 decided += usize::from(self.decide_turn(due, Moment::Due, now_ms, pace));
@@ -286,11 +308,22 @@ impl Shard {
 
     fn decide_turn(&mut self, due: Due, moment: Moment, now_ms: u64, pace: &Pace) -> bool {
         let trace = self.traces[due.place as usize].as_ref();
-        let is_open = trace.is_some_and(|trace| trace.turn == due.turn);
-        if is_open {
-            self.decide(due.place, moment, now_ms, pace);
+        let Some(trace) = trace.filter(|trace| trace.turn == due.turn) else { return false };
+        if moment == Moment::Due && self.is_held(trace.id) {
+            self.waiting.push(due);
+            return false;
         }
-        is_open
+        self.decide(due.place, moment, now_ms, pace);
+        true
+    }
+
+    /// Takes a trace out of the table; its spans are still in their frames.
+    fn remove(&mut self, place: u32) -> Option<Trace> {
+        let trace = self.traces[place as usize].take()?;
+        self.places.remove(&trace.id);
+        self.free.push(place);
+        self.version_mut(trace.version).open -= 1;
+        Some(trace)
     }
 
     /// False when nothing can be decided early.
@@ -307,83 +340,6 @@ impl Shard {
             }
         }
         false
-    }
-
-    fn decide(&mut self, place: u32, moment: Moment, now_ms: u64, pace: &Pace) {
-        let Some(trace) = self.traces[place as usize].take() else { return };
-        self.places.remove(&trace.id);
-        self.free.push(place);
-        let mut matched = std::mem::take(&mut self.matched);
-        // By all rules that saw it: what one of them keeps is kept. Those it began under come last.
-        let (mut verdict, mut version) = (None::<Verdict>, trace.version);
-        for number in trace.versions() {
-            let found = self.judge(&trace, number, pace, &mut matched);
-            if verdict.is_none_or(|best| found.threshold <= best.threshold) {
-                (verdict, version) = (Some(found), number);
-            }
-        }
-        let Some(Verdict { threshold, cause, capped_from }) = verdict else { return };
-        let threshold = threshold.max(trace.threshold);
-        let is_kept = threshold.keeps(trace.randomness);
-        let names = self.version(version).ledger.names(cause);
-        let own = self.version_mut(trace.version);
-        own.open -= 1;
-        if version == trace.version {
-            own.count_demand((cause, capped_from), &matched, is_kept, &trace);
-        }
-        let cause_of_own = if version == trace.version { cause } else { Cause::None };
-        let is_early = moment == Moment::Forced;
-        let fate = Fate { cause: cause_of_own, is_kept, is_early };
-        own.ledger.count(&own.rules, &trace, fate, pace, &mut matched);
-        self.matched = matched;
-        let kept = Kept { threshold, label: names.label.clone() };
-        self.settle(&trace, is_kept.then_some(&kept), cause);
-        if is_kept {
-            self.decided.keep(trace.id, kept);
-        } else {
-            self.decided.drop(trace.id);
-        }
-        self.records.add(Record {
-            trace: trace.id,
-            at_ms: now_ms,
-            spans: trace.spans,
-            late_spans: 0,
-            is_kept,
-            is_early: moment == Moment::Forced,
-            threshold,
-            rule: names.rule,
-        });
-    }
-
-    /// What rules of one version make of a trace. Rates are those of the rules in force.
-    fn judge(&self, trace: &Trace, number: u32, pace: &Pace, matched: &mut Vec<u32>) -> Verdict {
-        let own = self.version(number);
-        let is_in_force = self.versions.back().is_some_and(|newest| newest.number == number);
-        let idle = Pace::default();
-        let case = Case::of(trace, &own.rules, number);
-        own.rules.decide(&case, None, if is_in_force { pace } else { &idle }, matched)
-    }
-
-    /// What becomes of the spans that are held of a trace.
-    fn settle(&mut self, trace: &Trace, kept: Option<&Kept>, cause: Cause) {
-        let mut at = trace.last_run;
-        while let Some(Link { run, before }) = self.links.get(at as usize).copied() {
-            self.free_links.push(at);
-            at = before;
-            match kept {
-                Some(kept) => self.harvest.keep(Keeper { run, kept: kept.clone() }),
-                None => {
-                    let loss = Loss::SampledOut(match cause {
-                        Cause::Cap(_) => SampledOut::Limit,
-                        _ => SampledOut::Policy,
-                    });
-                    if let Some(origin) = self.frames.origin(run) {
-                        self.harvest.lose(origin, loss, u64::from(run.spans()));
-                    }
-                    self.frames.release(run);
-                }
-            }
-        }
     }
 
     pub(super) fn is_open(&self, trace: u128) -> bool {
@@ -427,34 +383,6 @@ impl Shard {
 }
 
 impl Version {
-    fn count_demand(
-        &mut self,
-        (cause, capped_from): (Cause, Option<Threshold>),
-        matched: &[u32],
-        is_kept: bool,
-        trace: &Trace,
-    ) {
-        if let Some(plain) = capped_from {
-            for rule in matched {
-                let RuleKind::Rate(rate) = self.rules.rules[*rule as usize].kind else { continue };
-                let cap = &mut self.demand.caps[rate as usize];
-                cap.traces += 1.0;
-                cap.expected += plain.probability();
-                cap.kept += f64::from(u8::from(is_kept));
-            }
-        }
-        for (at, own) in self.rules.policies.iter().enumerate() {
-            if own.policy.adaptive.is_none() {
-                continue;
-            }
-            let (is_touched, is_error) = self.rules.touches(at, trace.bits(trace.version));
-            let demand = &mut self.demand.defaults[at];
-            demand.traces += f64::from(u8::from(cause == Cause::Default(at as u16)));
-            demand.seen += f64::from(u8::from(is_touched));
-            demand.errors += f64::from(u8::from(is_error));
-        }
-    }
-
     fn take_due(&mut self, now_ms: u64) -> Option<Due> {
         for queue in [&mut self.by_root, &mut self.by_wait] {
             if queue.front().is_some_and(|due| due.at_ms <= now_ms) {

@@ -50,7 +50,7 @@ impl World {
             sender: &Sender::Pod(Arc::new(pod)),
             source: &Source::Otlp,
             body: &body,
-            admitted: Threshold::EVERYTHING,
+            admitted: Some(Threshold::EVERYTHING),
         };
         let now = Now { tick: tick(self.now_ms), wall_ns: START_NS + self.now_ms * 1_000_000 };
         let sorter = self.sorters.entry(namespace).or_default();

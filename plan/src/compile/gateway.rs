@@ -3,7 +3,7 @@
 use crate::problem::Problem;
 use sluice_crds::CollectorSpec;
 use sluice_crds::collector::{self as crd, GATEWAY_PORT, GatewayMode, Protected};
-use sluice_engine::config::gateway::Gateway;
+use sluice_engine::config::gateway::{Gateway, Handoff, HandoffMode};
 use sluice_engine::config::sampling::Sampling;
 use sluice_engine::config::{Config, Limiter};
 
@@ -48,6 +48,7 @@ pub(super) fn compile(spec: &CollectorSpec) -> Result<Gateways, Problem> {
         port: GATEWAY_PORT,
         limiter: limiter(&own)?,
         protect_errors: own.memory_limiter().protect.contains(&Protected::ErrorSpans),
+        handoff: handoff(&own),
         cpu_millis: own.resources.cpu_millis().unwrap_or(CPU_MILLIS_DEFAULT).max(1),
     };
     Ok(match own.mode {
@@ -55,6 +56,15 @@ pub(super) fn compile(spec: &CollectorSpec) -> Result<Gateways, Problem> {
         GatewayMode::Always => Gateways::Always(gateway),
         GatewayMode::Never => Gateways::Never,
     })
+}
+
+fn handoff(gateway: &crd::Gateway) -> Handoff {
+    let crd::Handoff { mode, timeout } = gateway.handoff();
+    let mode = match mode {
+        crd::HandoffMode::Transfer => HandoffMode::Transfer,
+        crd::HandoffMode::DecideNow => HandoffMode::DecideNow,
+    };
+    Handoff { mode, timeout_ms: timeout.millis() }
 }
 
 fn limiter(gateway: &crd::Gateway) -> Result<Limiter, Problem> {

@@ -6,7 +6,7 @@ use super::reference::Request;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use prost::Message;
-use sluice_wire::forward::{Frame, frames, write_frame};
+use sluice_wire::forward::{Forward, Frame, Handover, Kept, read, write_frame, write_handover};
 use sluice_wire::sampling::Threshold;
 use sluice_wire::spans::{
     Probes, Scalar, SpanEdit, resource_text, spans, write_request, write_span,
@@ -171,17 +171,27 @@ fn portions_hold_each_span_once_and_a_trace_has_one_owner() {
 
 #[test]
 fn forwards_after_one_another_are_a_forward() {
-    let all = [
-        Frame { sender: b"one", body: b"abc", spans: 3, id: 1 },
-        Frame { sender: b"two", body: b"", spans: 0, id: 0 },
-        Frame { sender: b"", body: &[7; 300], spans: 1 << 20, id: u64::MAX },
+    let (epoch, handed_over) = (7, true);
+    let frames = [
+        Frame { sender: b"one", body: b"abc", id: 1, ..Frame::default() },
+        Frame { sender: b"two", body: b"", epoch, id: 0, handed_over },
+        Frame { sender: b"", body: &[7; 300], epoch: 1 << 40, id: u64::MAX, ..Frame::default() },
+    ];
+    let kept = Kept { trace: 1 << 100, threshold: 9, label: "shop/shop/errors" };
+    let kept = vec![kept, Kept { label: "", ..kept }];
+    let dropped = vec![1, u64::MAX];
+    let handovers = [
+        Handover { from: "g1", epoch, kept, dropped, done: false },
+        Handover { from: "g1", epoch, done: true, ..Handover::default() },
     ];
     let mut forward = Vec::new();
-    all.iter().for_each(|frame| write_frame(frame, &mut forward));
-    assert_eq!(frames(&forward).unwrap(), all);
-    assert_eq!(frames(b"").unwrap(), []);
+    frames.iter().for_each(|frame| write_frame(frame, &mut forward));
+    handovers.iter().for_each(|handover| write_handover(handover, &mut forward));
+    let all = Forward { frames: frames.into(), handovers: handovers.into() };
+    assert_eq!(read(&forward).unwrap(), all);
+    assert_eq!(read(b"").unwrap(), Forward::default());
     for end in 1..forward.len() {
-        let cut = frames(&forward[..end]);
-        assert!(cut.is_err() || cut.unwrap().len() < all.len(), "cut at {end}");
+        let cut = read(&forward[..end]);
+        assert!(cut.is_err() || cut.unwrap() != all, "cut at {end}");
     }
 }

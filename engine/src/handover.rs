@@ -1,0 +1,194 @@
+//! What a gateway may decide: the traces of its own slots, once the gateways that owned them before
+//! have handed over what they had, or were given up.
+
+use crate::ring::{Ring, SLOTS, slot_of};
+use crate::tick::Tick;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Slots whose traces may be decided; those of all others are held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots([u64; SLOTS / 64]);
+
+/// What one gateway knows of the ring and of who has handed over.
+#[derive(Debug)]
+pub struct Handover {
+    name: String,
+    ring: Option<Arc<Ring>>,
+    /// By the gateway that had the slots.
+    awaited: BTreeMap<String, Awaited>,
+    /// By gateway: the newest ring by which it has handed over everything.
+    done: BTreeMap<String, u64>,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    /// Of the ring by which it is to hand over.
+    epoch: u64,
+    until: Tick,
+    slots: Vec<u16>,
+    /// Some of the slots have moved on: what comes is passed on.
+    passing: bool,
+}
+
+impl Handover {
+    pub fn new(name: &str) -> Self {
+        let (awaited, done) = Default::default();
+        Self { name: name.to_owned(), ring: None, awaited, done }
+    }
+
+    /// From now on slots go by this ring. Who owned some of them before is waited for until the
+    /// given time.
+    pub fn turn(&mut self, ring: Arc<Ring>, until: Tick) {
+        let last = self.ring.replace(Arc::clone(&ring));
+        self.done.retain(|_, epoch| ring.epoch() <= *epoch);
+        let mut awaited = std::mem::take(&mut self.awaited);
+        for one in awaited.values_mut() {
+            let before = one.slots.len();
+            one.slots.retain(|slot| self.owns(*slot));
+            one.passing |= one.slots.len() < before;
+        }
+        for slot in (0..SLOTS as u16).filter(|slot| self.owns(*slot)) {
+            let by_last = last.as_ref().map(|last| last.owner(slot).name.as_str());
+            for owner in by_last.into_iter().chain(ring.owner_before(slot)) {
+                if owner == self.name || self.has_done(owner, ring.epoch()) {
+                    continue;
+                }
+                let epoch = ring.epoch();
+                let nothing = || Awaited { epoch, until, slots: Vec::new(), passing: false };
+                let one = awaited.entry(owner.to_owned()).or_insert_with(nothing);
+                (one.epoch, one.until) = (epoch, until);
+                one.slots.push(slot);
+            }
+        }
+        self.awaited = awaited;
+    }
+
+    /// A gateway has handed over everything that is not its own by the ring of this epoch.
+    pub fn done(&mut self, from: &str, epoch: u64) {
+        let newest = self.done.entry(from.to_owned()).or_default();
+        *newest = epoch.max(*newest);
+        if self.awaited.get(from).is_some_and(|one| one.epoch <= epoch) {
+            self.awaited.remove(from);
+        }
+    }
+
+    /// Who did not hand over in time is waited for no longer. Returns how many slots that is about:
+    /// their traces may lack spans.
+    pub fn expire(&mut self, now: Tick) -> usize {
+        let late = self.awaited.extract_if(.., |_, one| one.until <= now);
+        late.map(|(_, one)| one.slots.len()).sum()
+    }
+
+    /// Some gateway is still to hand over slots that have moved on meanwhile.
+    pub fn is_passing(&self) -> bool {
+        self.awaited.values().any(|one| one.passing)
+    }
+
+    pub fn has_ring(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    pub fn slots(&self) -> Slots {
+        let mut slots = Slots([0; SLOTS / 64]);
+        (0..SLOTS as u16).filter(|slot| self.owns(*slot)).for_each(|slot| slots.set(slot, true));
+        let awaited = self.awaited.values().flat_map(|one| &one.slots);
+        awaited.for_each(|slot| slots.set(*slot, false));
+        slots
+    }
+
+    fn owns(&self, slot: u16) -> bool {
+        self.ring.as_ref().is_some_and(|ring| ring.owner(slot).name == self.name)
+    }
+
+    fn has_done(&self, owner: &str, epoch: u64) -> bool {
+        self.done.get(owner).is_some_and(|done| epoch <= *done)
+    }
+}
+
+impl Slots {
+    /// Whether a trace must wait.
+    pub fn holds(&self, trace: u128) -> bool {
+        let slot = slot_of(&trace.to_be_bytes());
+        self.0[usize::from(slot / 64)] >> (slot % 64) & 1 == 0
+    }
+
+    fn set(&mut self, slot: u16, is_free: bool) {
+        let word = &mut self.0[usize::from(slot / 64)];
+        *word = *word & !(1 << (slot % 64)) | u64::from(is_free) << (slot % 64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::Member;
+    use std::time::Duration;
+
+    /// The slots of each gateway, in turn.
+    fn ring(epoch: u64, names: &[&str]) -> Ring {
+        let member =
+            |name: &&str| Member { name: (*name).to_owned(), address: String::new(), zone: None };
+        let slots = (0..SLOTS).map(|slot| u16::try_from(slot % names.len()).unwrap()).collect();
+        Ring::new(epoch, names.iter().map(member).collect(), slots).unwrap()
+    }
+
+    fn free(handover: &Handover) -> usize {
+        handover.slots().0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    fn at(seconds: u64) -> Tick {
+        Tick(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_first_ring_of_a_fleet_is_waited_for_by_nobody() {
+        let mut own = Handover::new("a");
+        assert_eq!(free(&own), 0);
+        own.turn(Arc::new(ring(1, &["a", "b"])), at(30));
+        assert_eq!(free(&own), SLOTS / 2);
+    }
+
+    #[test]
+    fn slots_are_free_once_their_owner_has_handed_over() {
+        let (first, second) = (ring(1, &["a", "b"]), ring(2, &["c", "b"]));
+        let mut own = Handover::new("c");
+        own.turn(Arc::new(second.after(&first)), at(30));
+        assert_eq!(free(&own), 0);
+        own.done("b", 2);
+        own.done("a", 1);
+        assert_eq!(free(&own), 0);
+        own.done("a", 2);
+        assert_eq!(free(&own), SLOTS / 2);
+    }
+
+    #[test]
+    fn who_has_handed_over_before_the_ring_came_is_not_waited_for() {
+        let (first, second) = (ring(1, &["a", "b"]), ring(2, &["b"]));
+        let mut own = Handover::new("b");
+        own.turn(Arc::new(first.clone()), at(30));
+        own.done("a", 2);
+        own.turn(Arc::new(second.after(&first)), at(30));
+        assert_eq!(free(&own), SLOTS);
+    }
+
+    #[test]
+    fn who_does_not_come_in_time_is_given_up() {
+        let mut own = Handover::new("b");
+        own.turn(Arc::new(ring(1, &["a", "b"])), at(0));
+        own.turn(Arc::new(ring(2, &["b"])), at(30));
+        assert_eq!((free(&own), own.expire(at(29))), (SLOTS / 2, 0));
+        assert_eq!((own.expire(at(30)), free(&own)), (SLOTS / 2, SLOTS));
+    }
+
+    #[test]
+    fn slots_that_move_on_are_not_held_but_passed_on() {
+        let mut own = Handover::new("b");
+        own.turn(Arc::new(ring(1, &["a", "b"])), at(0));
+        own.turn(Arc::new(ring(2, &["b"])), at(30));
+        own.turn(Arc::new(ring(3, &["c", "b"])), at(40));
+        assert_eq!((free(&own), own.is_passing()), (SLOTS / 2, true));
+        own.done("a", 2);
+        assert!(!own.is_passing());
+    }
+}

@@ -1,0 +1,121 @@
+//! The decision of a trace: by all rules that saw it, once.
+
+use super::{Moment, Shard, Version};
+use crate::books::SampledOut;
+use crate::tail::Record;
+use crate::tail::decided::Kept;
+use crate::tail::harvest::{Keeper, Loss};
+use crate::tail::ledger::Fate;
+use crate::tail::pace::Pace;
+use crate::tail::rules::{Case, Cause, RuleKind, Verdict};
+use crate::tail::trace::{Link, Trace};
+use sluice_wire::sampling::Threshold;
+
+impl Shard {
+    pub(super) fn decide(&mut self, place: u32, moment: Moment, now_ms: u64, pace: &Pace) {
+        let Some(trace) = self.remove(place) else { return };
+        let mut matched = std::mem::take(&mut self.matched);
+        // By all rules that saw it: what one of them keeps is kept. Those it began under come last.
+        let (mut verdict, mut version) = (None::<Verdict>, trace.version);
+        for number in trace.versions() {
+            let found = self.judge(&trace, number, pace, &mut matched);
+            if verdict.is_none_or(|best| found.threshold <= best.threshold) {
+                (verdict, version) = (Some(found), number);
+            }
+        }
+        let Some(Verdict { threshold, cause, capped_from }) = verdict else { return };
+        let threshold = threshold.max(trace.threshold);
+        let is_kept = threshold.keeps(trace.randomness);
+        let names = self.version(version).ledger.names(cause);
+        let own = self.version_mut(trace.version);
+        if version == trace.version {
+            own.count_demand((cause, capped_from), &matched, is_kept, &trace);
+        }
+        let cause_of_own = if version == trace.version { cause } else { Cause::None };
+        let is_early = moment == Moment::Forced;
+        let fate = Fate { cause: cause_of_own, is_kept, is_early };
+        own.ledger.count(&own.rules, &trace, fate, pace, &mut matched);
+        self.matched = matched;
+        let kept = Kept { threshold, label: names.label.clone() };
+        self.settle(&trace, if is_kept { Ok(&kept) } else { Err(sampled_out(cause)) });
+        if is_kept {
+            self.decided.keep(trace.id, kept);
+        } else {
+            self.decided.drop(trace.id);
+        }
+        self.records.add(Record {
+            trace: trace.id,
+            at_ms: now_ms,
+            spans: trace.spans,
+            late_spans: 0,
+            is_kept,
+            is_early: moment == Moment::Forced,
+            threshold,
+            rule: names.rule,
+        });
+    }
+
+    /// What rules of one version make of a trace. Rates are those of the rules in force.
+    fn judge(&self, trace: &Trace, number: u32, pace: &Pace, matched: &mut Vec<u32>) -> Verdict {
+        let own = self.version(number);
+        let is_in_force = self.versions.back().is_some_and(|newest| newest.number == number);
+        let idle = Pace::default();
+        let case = Case::of(trace, &own.rules, number);
+        own.rules.decide(&case, None, if is_in_force { pace } else { &idle }, matched)
+    }
+
+    /// What becomes of the spans that are held of a trace.
+    pub(super) fn settle(&mut self, trace: &Trace, fate: Result<&Kept, SampledOut>) {
+        let mut at = trace.last_run;
+        while let Some(Link { run, before }) = self.links.get(at as usize).copied() {
+            self.free_links.push(at);
+            at = before;
+            match fate {
+                Ok(kept) => self.harvest.keep(Keeper { run, kept: kept.clone() }),
+                Err(rule) => {
+                    if let Some(origin) = self.frames.origin(run) {
+                        self.harvest.lose(origin, Loss::SampledOut(rule), u64::from(run.spans()));
+                    }
+                    self.frames.release(run);
+                }
+            }
+        }
+    }
+}
+
+fn sampled_out(cause: Cause) -> SampledOut {
+    match cause {
+        Cause::Cap(_) => SampledOut::Limit,
+        _ => SampledOut::Policy,
+    }
+}
+
+impl Version {
+    fn count_demand(
+        &mut self,
+        (cause, capped_from): (Cause, Option<Threshold>),
+        matched: &[u32],
+        is_kept: bool,
+        trace: &Trace,
+    ) {
+        if let Some(plain) = capped_from {
+            for rule in matched {
+                let RuleKind::Rate(rate) = self.rules.rules[*rule as usize].kind else { continue };
+                let cap = &mut self.demand.caps[rate as usize];
+                cap.traces += 1.0;
+                cap.expected += plain.probability();
+                cap.kept += f64::from(u8::from(is_kept));
+            }
+        }
+        for (at, own) in self.rules.policies.iter().enumerate() {
+            if own.policy.adaptive.is_none() {
+                continue;
+            }
+            let (is_touched, is_error) = self.rules.touches(at, trace.bits(trace.version));
+            let demand = &mut self.demand.defaults[at];
+            demand.traces += f64::from(u8::from(cause == Cause::Default(at as u16)));
+            demand.seen += f64::from(u8::from(is_touched));
+            demand.errors += f64::from(u8::from(is_error));
+        }
+    }
+}
