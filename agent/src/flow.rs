@@ -211,7 +211,7 @@ impl Flow {
             return Err(self.refuse(signal, items, closing));
         }
         if signal == Signal::Traces && self.forwards(&state.compiled.config) {
-            let moment = (self.forward.ids(), self.now());
+            let moment = (self.forward.next_id(), self.now());
             state
                 .forward(lane, (&body, &survey), threshold, moment)
                 .map_err(|refusal| self.refuse(signal, items, refusal))?;
@@ -225,7 +225,7 @@ impl Flow {
             let is_handed_over = arrival.is_some_and(|arrival| arrival.handed_over);
             let mine = match (&self.handover, arrival) {
                 (Some(stage), Some(arrival)) => {
-                    let moment = (self.forward.ids(), self.now());
+                    let moment = (self.forward.next_id(), self.now());
                     state
                         .relay(stage, lane, (&body, arrival), moment)
                         .map_err(|refusal| self.refuse(signal, items, refusal))?
@@ -327,6 +327,11 @@ impl Flow {
         self.decide_all();
         let state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.pumps.values().for_each(|pump| pump.close());
+    }
+
+    /// Whether a queue is no longer in the config.
+    pub(crate) fn is_draining(&self, pump: &Pump) -> bool {
+        self.read().draining.iter().any(|own| std::ptr::eq(&**own, pump))
     }
 
     /// A pump has ended: its book is kept.

@@ -176,8 +176,10 @@ async fn deliver(
         Err(failure) => Outcome::Failed { delay: failure.delay },
     };
     pump.note(result.err());
+    let is_failed = matches!(outcome, Outcome::Failed { .. });
+    let has_moved = is_failed && (flow.is_draining(&pump) || flow.is_older(&batch));
     pump.with(|queue| queue.settle(batch, &outcome, flow.now(), random()));
-    if matches!(outcome, Outcome::Failed { .. }) {
+    if has_moved {
         flow.reroute(&pump);
     }
 }

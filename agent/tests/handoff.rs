@@ -5,6 +5,7 @@
 mod support;
 
 use sluice_agent::Running;
+use sluice_engine::books::Refused;
 use sluice_engine::config::gateway::HandoffMode;
 use sluice_engine::config::sampling::Policy;
 use sluice_engine::ring::slot_of;
@@ -179,7 +180,7 @@ async fn who_never_hands_over_is_given_up_and_its_traces_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_moves_on_before_it_has_come_is_passed_on() {
+async fn what_moves_on_before_it_has_come_is_waited_for_by_the_next_owner() {
     let (oracle, mut fleet) = half_way(&["a"]).await;
     fleet.add_gateway("b").await;
     fleet.add_gateway("c").await;
@@ -188,9 +189,13 @@ async fn what_moves_on_before_it_has_come_is_passed_on() {
     let third = fleet.next_ring(&["a", "b"]);
     fleet.gateways["b"].set_ring(third.clone()).await.unwrap();
     fleet.gateways["c"].set_ring(third.clone()).await.unwrap();
-    // Only now the first one hears of the second ring, and gives all to a gateway of yesterday.
-    fleet.gateways["a"].set_ring(second).await.unwrap();
     fleet.gateways["b"].handed_over(third.epoch()).await;
+    // Only now the first one hears of the second ring, and would give all to a gateway of yesterday.
+    fleet.gateways["a"].set_ring(second).await.unwrap();
+    let refused = || fleet.gateways["b"].books().receivers[&Signal::Traces].refused.clone();
+    until("that one refuses", || refused().contains_key(&Refused::NotOwner)).await;
+    fleet.gateways["a"].set_ring(third.clone()).await.unwrap();
+    fleet.gateways["a"].handed_over(third.epoch()).await;
     assert_eq!(open_at(&fleet.gateways["c"]), TRACES);
     for agent in &fleet.agents {
         agent.set_ring(third.clone()).await.unwrap();

@@ -20,6 +20,8 @@ pub enum Refused {
     TimedOut,
     /// Not by an agent or gateway of the fleet.
     Unauthorized,
+    /// Handed over by an old ring: its sender will know the owner soon.
+    NotOwner,
 }
 
 impl Refused {
@@ -33,6 +35,7 @@ impl Refused {
             Self::ShuttingDown => "shutting_down",
             Self::TimedOut => "timed_out",
             Self::Unauthorized => "unauthorized",
+            Self::NotOwner => "not_owner",
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::config::{
     SecretName, Tls, TlsMode,
 };
 use crate::queue::Bounds;
-use crate::ring::{Member, Ring, slot_of};
+use crate::ring::{Member, Ring, mix, slot_of};
 use bytes::Bytes;
 use sluice_wire::forward::{Frame, read, write_frame};
 use sluice_wire::{Portion, Signal, partition};
@@ -102,17 +102,23 @@ fn destination(member: &Member, trust: Trust) -> Destination {
 }
 
 /// A surveyed request, cut for the members of a ring: for each, by its place, a forward and its
-/// spans. Members that get nothing have an empty one. Frames are numbered from `frame.id` on.
+/// spans. Members that get nothing have an empty one.
 pub fn cut(ring: &Ring, frame: &Frame<'_>) -> Vec<(Bytes, u64)> {
     let portions = portions(ring, frame.body);
     let forwards = portions.into_iter().zip(0..).map(|(portion, at)| {
-        let id = frame.id.wrapping_add(at);
+        let id = part_id(frame.id, at);
         let body = &portion.body[..];
         let of_member = Frame { body, id, epoch: ring.epoch(), ..*frame };
         let forward = if portion.spans == 0 { Bytes::new() } else { forward(&of_member) };
         (forward, u64::from(portion.spans))
     });
     forwards.collect()
+}
+
+/// Of the part of a frame that goes to one member: no other part of it or of any other frame has the
+/// same, however often they are cut again.
+pub fn part_id(id: u64, member: u64) -> u64 {
+    mix(id.wrapping_add(mix(member.wrapping_add(1))))
 }
 
 /// A request, cut for the members of a ring.
@@ -130,6 +136,12 @@ pub fn forward(frame: &Frame<'_>) -> Bytes {
     let mut forward = Vec::with_capacity(frame.body.len() + frame.sender.len() + 48);
     write_frame(frame, &mut forward);
     Bytes::from(forward)
+}
+
+/// Whether a forward was cut for an older ring than this.
+pub fn is_older(ring: &Ring, forward: &[u8]) -> bool {
+    let frames = read(forward).unwrap_or_default().frames;
+    frames.iter().any(|frame| frame.epoch < ring.epoch())
 }
 
 /// A forward that was cut for another ring, cut again. What it says of decided traces is left out:

@@ -6,6 +6,9 @@ use crate::tick::Tick;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// By so many rings later it is forgotten who has handed over: gateways that left are gone by then.
+const DONE_KEPT: u64 = 64;
+
 /// Slots whose traces may be decided; those of all others are held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slots([u64; SLOTS / 64]);
@@ -27,8 +30,8 @@ struct Awaited {
     epoch: u64,
     until: Tick,
     slots: Vec<u16>,
-    /// Some of the slots have moved on: what comes is passed on.
-    passing: bool,
+    /// Some of the slots have another owner by now.
+    moved_on: bool,
 }
 
 impl Handover {
@@ -41,36 +44,65 @@ impl Handover {
     /// given time.
     pub fn turn(&mut self, ring: Arc<Ring>, until: Tick) {
         let last = self.ring.replace(Arc::clone(&ring));
-        self.done.retain(|_, epoch| ring.epoch() <= *epoch);
+        self.done.retain(|_, epoch| ring.epoch() <= *epoch + DONE_KEPT);
         let mut awaited = std::mem::take(&mut self.awaited);
         for one in awaited.values_mut() {
             let before = one.slots.len();
             one.slots.retain(|slot| self.owns(*slot));
-            one.passing |= one.slots.len() < before;
-        }
-        for slot in (0..SLOTS as u16).filter(|slot| self.owns(*slot)) {
-            let by_last = last.as_ref().map(|last| last.owner(slot).name.as_str());
-            for owner in by_last.into_iter().chain(ring.owner_before(slot)) {
-                if owner == self.name || self.has_done(owner, ring.epoch()) {
-                    continue;
-                }
-                let epoch = ring.epoch();
-                let nothing = || Awaited { epoch, until, slots: Vec::new(), passing: false };
-                let one = awaited.entry(owner.to_owned()).or_insert_with(nothing);
-                (one.epoch, one.until) = (epoch, until);
-                one.slots.push(slot);
-            }
+            one.moved_on |= one.slots.len() < before;
         }
         self.awaited = awaited;
+        let own: Vec<u16> = self.own_slots().collect();
+        for slot in own {
+            // Where it became ours by a ring that was missed, its owner is the one we know of.
+            let missed = || last.as_ref().map(|l| (l.owner(slot).name.as_str(), l.epoch() + 1));
+            let before = ring.owner_before(slot).filter(|owner| *owner != self.name);
+            let owner = before.map(|owner| (owner, ring.epoch())).or_else(missed);
+            if let Some((owner, epoch)) = owner {
+                self.wait_for(owner, epoch, until, [slot]);
+            }
+        }
     }
 
-    /// A gateway has handed over everything that is not its own by the ring of this epoch.
-    pub fn done(&mut self, from: &str, epoch: u64) {
+    fn wait_for(
+        &mut self,
+        owner: &str,
+        epoch: u64,
+        until: Tick,
+        slots: impl IntoIterator<Item = u16>,
+    ) {
+        if owner == self.name || self.done.get(owner).is_some_and(|done| epoch <= *done) {
+            return;
+        }
+        let nothing = || Awaited { epoch, until, slots: Vec::new(), moved_on: false };
+        let one = self.awaited.entry(owner.to_owned()).or_insert_with(nothing);
+        (one.epoch, one.until) = (epoch.max(one.epoch), until.max(one.until));
+        one.slots.extend(slots);
+    }
+
+    /// A gateway has handed over everything that is not its own by the ring of this epoch, but for
+    /// what `missing` were to hand over to it: from now on they hand that over to here.
+    pub fn done<'a>(
+        &mut self,
+        (from, epoch): (&str, u64),
+        missing: impl IntoIterator<Item = (&'a str, u64)>,
+        until: Tick,
+    ) {
         let newest = self.done.entry(from.to_owned()).or_default();
         *newest = epoch.max(*newest);
-        if self.awaited.get(from).is_some_and(|one| one.epoch <= epoch) {
-            self.awaited.remove(from);
+        if self.awaited.get(from).is_none_or(|one| epoch < one.epoch) {
+            return;
         }
+        let Some(Awaited { slots, .. }) = self.awaited.remove(from) else { return };
+        for (owner, epoch) in missing {
+            self.wait_for(owner, epoch, until, slots.iter().copied());
+        }
+    }
+
+    /// Who has not handed over yet what has moved on to others since, and by which ring it would.
+    pub fn missing(&self) -> impl Iterator<Item = (&str, u64)> {
+        let moved_on = self.awaited.iter().filter(|(_, one)| one.moved_on);
+        moved_on.map(|(name, one)| (name.as_str(), one.epoch))
     }
 
     /// Who did not hand over in time is waited for no longer. Returns how many slots that is about:
@@ -80,29 +112,24 @@ impl Handover {
         late.map(|(_, one)| one.slots.len()).sum()
     }
 
-    /// Some gateway is still to hand over slots that have moved on meanwhile.
-    pub fn is_passing(&self) -> bool {
-        self.awaited.values().any(|one| one.passing)
-    }
-
     pub fn has_ring(&self) -> bool {
         self.ring.is_some()
     }
 
     pub fn slots(&self) -> Slots {
         let mut slots = Slots([0; SLOTS / 64]);
-        (0..SLOTS as u16).filter(|slot| self.owns(*slot)).for_each(|slot| slots.set(slot, true));
+        self.own_slots().for_each(|slot| slots.set(slot, true));
         let awaited = self.awaited.values().flat_map(|one| &one.slots);
         awaited.for_each(|slot| slots.set(*slot, false));
         slots
     }
 
-    fn owns(&self, slot: u16) -> bool {
-        self.ring.as_ref().is_some_and(|ring| ring.owner(slot).name == self.name)
+    fn own_slots(&self) -> impl Iterator<Item = u16> {
+        (0..SLOTS as u16).filter(|slot| self.owns(*slot))
     }
 
-    fn has_done(&self, owner: &str, epoch: u64) -> bool {
-        self.done.get(owner).is_some_and(|done| epoch <= *done)
+    fn owns(&self, slot: u16) -> bool {
+        self.ring.as_ref().is_some_and(|ring| ring.owner(slot).name == self.name)
     }
 }
 
@@ -155,10 +182,10 @@ mod tests {
         let mut own = Handover::new("c");
         own.turn(Arc::new(second.after(&first)), at(30));
         assert_eq!(free(&own), 0);
-        own.done("b", 2);
-        own.done("a", 1);
+        own.done(("b", 2), [], at(30));
+        own.done(("a", 1), [], at(30));
         assert_eq!(free(&own), 0);
-        own.done("a", 2);
+        own.done(("a", 2), [], at(30));
         assert_eq!(free(&own), SLOTS / 2);
     }
 
@@ -167,7 +194,7 @@ mod tests {
         let (first, second) = (ring(1, &["a", "b"]), ring(2, &["b"]));
         let mut own = Handover::new("b");
         own.turn(Arc::new(first.clone()), at(30));
-        own.done("a", 2);
+        own.done(("a", 2), [], at(30));
         own.turn(Arc::new(second.after(&first)), at(30));
         assert_eq!(free(&own), SLOTS);
     }
@@ -182,13 +209,35 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_move_on_are_not_held_but_passed_on() {
-        let mut own = Handover::new("b");
-        own.turn(Arc::new(ring(1, &["a", "b"])), at(0));
-        own.turn(Arc::new(ring(2, &["b"])), at(30));
-        own.turn(Arc::new(ring(3, &["c", "b"])), at(40));
-        assert_eq!((free(&own), own.is_passing()), (SLOTS / 2, true));
-        own.done("a", 2);
-        assert!(!own.is_passing());
+    fn of_slots_that_move_on_before_they_came_the_next_owner_waits() {
+        let rings = [ring(1, &["a"]), ring(2, &["b"]), ring(3, &["c"])];
+        let [first, second, third] = &rings;
+        let mut between = Handover::new("b");
+        between.turn(Arc::new(second.clone().after(first)), at(30));
+        between.turn(Arc::new(third.clone().after(second)), at(30));
+        assert_eq!(between.missing().collect::<Vec<_>>(), [("a", 2)]);
+        let mut own = Handover::new("c");
+        own.turn(Arc::new(third.clone().after(second)), at(30));
+        own.done(("b", 3), between.missing(), at(40));
+        assert_eq!((free(&own), own.expire(at(39))), (0, 0));
+        own.done(("a", 3), [], at(40));
+        assert_eq!(free(&own), SLOTS);
+        between.done(("a", 3), [], at(40));
+        assert_eq!(between.missing().count(), 0);
+    }
+
+    #[test]
+    fn two_that_wait_for_each_other_both_go_on() {
+        let rings = [ring(1, &["a", "b"]), ring(2, &["b", "a"]), ring(3, &["a", "b"])];
+        let [first, second, third] = rings.each_ref();
+        let (mut a, mut b) = (Handover::new("a"), Handover::new("b"));
+        for own in [&mut a, &mut b] {
+            own.turn(Arc::new(first.clone()), at(30));
+            own.turn(Arc::new(second.clone().after(first)), at(30));
+            own.turn(Arc::new(third.clone().after(second)), at(30));
+        }
+        a.done(("b", 3), b.missing(), at(30));
+        b.done(("a", 3), a.missing(), at(30));
+        assert_eq!((free(&a), free(&b)), (SLOTS / 2, SLOTS / 2));
     }
 }

@@ -6,8 +6,9 @@
 //! message Frame { bytes sender = 1; bytes body = 2; uint64 epoch = 3; fixed64 id = 4;
 //!                 bool handed_over = 5; }
 //! message Handover { string from = 1; uint64 epoch = 2; repeated Kept kept = 3;
-//!                    bytes dropped = 4; bool done = 5; }
+//!                    bytes dropped = 4; bool done = 5; repeated Missing missing = 6; }
 //! message Kept { bytes trace_id = 1; fixed64 threshold = 2; string label = 3; }
+//! message Missing { string from = 1; uint64 epoch = 2; }
 //! ```
 //!
 //! Forwards put one after the other are a forward, as with export requests.
@@ -46,6 +47,9 @@ pub struct Handover<'b> {
     pub dropped: Vec<u64>,
     /// All that there was has come.
     pub done: bool,
+    /// With `done`: gateways, and the epochs by which they were to hand over traces to `from` that
+    /// are the other's by now.
+    pub missing: Vec<(&'b str, u64)>,
 }
 
 /// A trace that was kept.
@@ -78,7 +82,7 @@ pub fn write_frame(frame: &Frame<'_>, out: &mut Vec<u8>) {
 
 /// Appends a hand-over to a forward.
 pub fn write_handover(handover: &Handover<'_>, out: &mut Vec<u8>) {
-    let Handover { from, epoch, kept, dropped, done } = handover;
+    let Handover { from, epoch, kept, dropped, done, missing } = handover;
     let length = from.len() + kept.len() * 32 + dropped.len() * 8 + 32;
     put_message(out, 2, length, |out| {
         put_bytes(out, 1, from.as_bytes());
@@ -93,6 +97,12 @@ pub fn write_handover(handover: &Handover<'_>, out: &mut Vec<u8>) {
         let dropped: Vec<u8> = dropped.iter().flat_map(|mark| mark.to_le_bytes()).collect();
         put_bytes(out, 4, &dropped);
         put_number(out, 5, u64::from(*done));
+        for (from, epoch) in missing {
+            put_message(out, 6, from.len() + 16, |out| {
+                put_bytes(out, 1, from.as_bytes());
+                put_number(out, 2, *epoch);
+            });
+        }
     });
 }
 
@@ -151,7 +161,8 @@ fn handover(bytes: &[u8]) -> Result<Handover<'_>, Malformed> {
                 handover.dropped.extend(marks.iter().map(|mark| u64::from_le_bytes(*mark)));
             }
             (5, Value::Varint(is)) => handover.done = is != 0,
-            (1..=5, _) => return Err(Malformed::WireType),
+            (6, Value::Bytes(bytes)) => handover.missing.push(missing(bytes)?),
+            (1..=6, _) => return Err(Malformed::WireType),
             _ => {}
         }
     }
@@ -173,6 +184,19 @@ fn kept(bytes: &[u8]) -> Result<Kept<'_>, Malformed> {
         }
     }
     Ok(kept)
+}
+
+fn missing(bytes: &[u8]) -> Result<(&str, u64), Malformed> {
+    let mut missing = ("", 0);
+    for field in fields(bytes) {
+        match (field.number, field.value) {
+            (1, Value::Bytes(from)) => missing.0 = text(from)?,
+            (2, Value::Varint(epoch)) => missing.1 = epoch,
+            (1 | 2, _) => return Err(Malformed::WireType),
+            _ => {}
+        }
+    }
+    Ok(missing)
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Malformed> {

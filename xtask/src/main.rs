@@ -12,6 +12,7 @@ mod image;
 mod layers;
 mod oracle;
 mod programs;
+mod ring;
 mod soak;
 mod test;
 
@@ -40,6 +41,8 @@ enum Command {
     Bench(bench::Action),
     /// Holds tail sampling against the OpenTelemetry Collector's: the same traces must be kept.
     Oracle(oracle::Arguments),
+    /// Scales, rolls and kills gateways under load, as programs: no planned change tears a trace.
+    Ring(ring::Arguments),
     /// Builds Sluice's container image; puts it on the cluster's node when that is up.
     Image(image::Arguments),
     /// Writes the files that are made from the code (CRDs, reference pages, chart copies).
@@ -53,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Command::Cluster(action) => cluster::run(&action),
         Command::Bench(action) => bench::run(&action),
         Command::Oracle(arguments) => oracle::run(&arguments),
+        Command::Ring(arguments) => ring::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
         Command::Generate => generate::run(),
     }

@@ -25,7 +25,7 @@ pub(super) struct ForwardStage {
     trust: Trust,
     ring: RwLock<Option<Arc<Ring>>>,
     /// Of the next frame; begins anywhere, so that no two collectors' are alike.
-    pub(super) ids: AtomicU64,
+    ids: AtomicU64,
     /// This gateway's, if it is one.
     own_name: Option<String>,
 }
@@ -51,9 +51,8 @@ impl ForwardStage {
         forward::outlets(&compiled.config, &ring, self.trust, self.own_name.as_deref())
     }
 
-    /// The first of as many ids as a ring has members.
-    pub(super) fn ids(&self) -> u64 {
-        self.ids.fetch_add(1 << 16, Ordering::Relaxed)
+    pub(super) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn ring(&self) -> Option<Arc<Ring>> {
@@ -102,26 +101,32 @@ impl Flow {
         self.forward.ring()
     }
 
+    /// What waits for gateways that are no longer in the ring; in a gateway, whatever waits.
     fn reroute_all(&self) {
-        let leaving = self.read().draining.clone();
-        leaving.iter().for_each(|pump| self.reroute(pump));
+        let (mut old, current) = {
+            let state = self.read();
+            (state.draining.clone(), state.pumps.values().cloned().collect::<Vec<_>>())
+        };
+        old.extend(current.into_iter().filter(|_| self.handover.is_some()));
+        old.iter().for_each(|pump| self.reroute(pump));
     }
 
-    /// What waits for a gateway that is no longer in the ring goes to the new owners.
+    /// What waits in a queue for a gateway goes to the owners of now.
     pub(crate) fn reroute(&self, pump: &Pump) {
         if pump.key.pipeline != GATEWAYS {
             return;
         }
         let state = self.read();
         let Some(gateways) = &state.gateways else { return };
-        if !state.draining.iter().any(|own| std::ptr::eq(&**own, pump)) {
-            return;
-        }
+        let own = self.handover.as_ref().and_then(|stage| stage.place(&gateways.ring));
         for taken in pump.take_all() {
-            let parts = forward::cut_again(&gateways.ring, &taken.body);
+            let mut parts = forward::cut_again(&gateways.ring, &taken.body);
             let spans: u64 = parts.iter().map(|(_, spans)| spans).sum();
             // Nothing else writes forwards: what cannot be read was damaged in memory.
             assert!(spans == taken.items, "a forward holds the spans that it was made of");
+            if let Some((forward, spans)) = own.map(|own| std::mem::take(&mut parts[own])) {
+                self.take_back(&state, &forward, spans);
+            }
             gateways.push(parts, taken.ack.as_ref(), self.now());
         }
     }

@@ -1,17 +1,19 @@
 //! A gateway among others: what belongs to another one goes there, and is decided nowhere meanwhile.
 
-use super::forward::Gateways;
+use super::forward::{ForwardStage, Gateways};
 use super::tail::lose;
 use super::{Flow, State, cut, lock};
 use crate::ack::{AckToken, Acked, ack};
 use crate::intake::Refusal;
 use bytes::Bytes;
-use sluice_engine::books::PipelineBook;
+use sluice_engine::books::{PipelineBook, Refused};
 use sluice_engine::config::gateway::HandoffMode;
 use sluice_engine::forward;
 use sluice_engine::handover::Handover;
 use sluice_engine::lane::Lane;
+use sluice_engine::queue::Batch;
 use sluice_engine::ring::Ring;
+use sluice_engine::sender::{Sender, Source};
 use sluice_engine::tail::{self, Departure, Origin, Outgoing, Tail};
 use sluice_engine::tick::Tick;
 use sluice_wire::Signal;
@@ -35,10 +37,6 @@ pub(super) struct HandoverStage {
     turned: watch::Sender<u64>,
     /// Of the newest ring by which everything was handed over, and taken.
     finished: watch::Sender<u64>,
-    /// Rises when another gateway has handed over, or is given up.
-    heard: watch::Sender<u64>,
-    /// Goes with what others hand over after the ring has turned on.
-    passing: Mutex<Option<AckToken>>,
     /// Traces whose former owner never handed over: they may lack spans.
     incomplete: AtomicU64,
 }
@@ -58,11 +56,9 @@ type Acks = VecDeque<oneshot::Receiver<Acked>>;
 impl HandoverStage {
     pub(super) fn new(name: &str) -> Self {
         let handover = Mutex::new(Handover::new(name));
-        let (turned, finished, heard) =
-            (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
-        let (passing, incomplete) = Default::default();
+        let (turned, finished) = (watch::Sender::new(0), watch::Sender::new(0));
         let name = name.to_owned();
-        Self { name, state: handover, turned, finished, heard, passing, incomplete }
+        Self { name, state: handover, turned, finished, incomplete: AtomicU64::new(0) }
     }
 
     /// From now on slots go by this ring; the tail holds what may not be decided.
@@ -93,7 +89,7 @@ impl HandoverStage {
         self.incomplete.load(Ordering::Relaxed)
     }
 
-    fn place(&self, ring: &Ring) -> Option<usize> {
+    pub(super) fn place(&self, ring: &Ring) -> Option<usize> {
         ring.members().iter().position(|member| member.name == self.name)
     }
 }
@@ -117,81 +113,84 @@ impl Flow {
     /// Everything that belongs to others by the newest ring, and then the word that it was all.
     async fn hand_over(&self, stage: &HandoverStage, acks: &mut Acks) {
         let Some(ring) = self.forward.ring() else { return };
-        let (token, passed) = ack();
-        *lock(&stage.passing) = Some(token.clone());
-        let mut heard = stage.heard.subscribe();
         if let Some(tail) = self.tail.get() {
             for shard in 0..tail.shards() {
-                self.part(stage, (&tail, shard), &ring, acks).await;
+                if !self.part(stage, (&tail, shard), &ring, acks).await {
+                    return;
+                }
             }
-            // What others still hand over here, of slots that have moved on.
-            while lock(&stage.state).is_passing() && heard.changed().await.is_ok() {}
-            self.tell_decisions(stage, &tail, &ring, &token);
+            let decisions = |to| tail.decisions_for(to, &ring, &stage.name);
+            if !self.tell(stage, &ring, decisions, acks).await {
+                return;
+            }
         }
-        *lock(&stage.passing) = None;
-        drop(token);
-        acks.push_back(passed);
-        settled(acks, 0).await;
-        let (token, taken) = ack();
-        let done = tail::done(&stage.name, ring.epoch());
-        self.tell(stage, &ring, |_| vec![done.clone()], &token);
-        drop(token);
-        acks.push_back(taken);
-        settled(acks, 0).await;
-        tracing::info!(epoch = ring.epoch(), "handed over");
-        stage.finished.send_replace(ring.epoch());
+        let done = tail::done(&stage.name, ring.epoch(), lock(&stage.state).missing());
+        if self.tell(stage, &ring, |_| vec![done.clone()], acks).await {
+            tracing::info!(epoch = ring.epoch(), "handed over");
+            stage.finished.send_replace(ring.epoch());
+        }
     }
 
-    /// Lets go of the open traces of one shard that belong to others, step by step.
+    /// Lets go of the open traces of one shard that belong to others, step by step. False when the
+    /// ring has turned meanwhile, or the collector ends.
     async fn part(
         &self,
         stage: &HandoverStage,
         (tail, shard): (&Arc<Tail>, usize),
         ring: &Ring,
         acks: &mut Acks,
-    ) {
+    ) -> bool {
         let mut leavers = tail.leavers(shard, ring, stage.place(ring));
         if self.config.borrow().gateway.handoff.mode == HandoffMode::DecideNow {
             tail.decide_leavers(shard, leavers, self.now());
-            return;
+            return true;
         }
         while !leavers.is_empty() {
             let (token, taken) = ack();
             {
                 let _harvest = self.tail.harvest_lock(shard);
                 let state = self.read();
-                let Some(peers) = state.gateways.as_ref().filter(|_| state.open) else { return };
+                let Some(peers) = state.peers(ring) else { return false };
                 let departure = tail.depart(shard, &mut leavers, STEP_BYTES);
-                state.send_away(peers, departure, (&self.forward.ids, &token), self.now());
+                state.send_away(peers, departure, (&self.forward, &token), self.now());
             }
             self.meter.set_held(tail.bytes());
             drop(token);
             acks.push_back(taken);
             settled(acks, STEPS_MAX).await;
         }
+        true
     }
 
-    fn tell_decisions(&self, stage: &HandoverStage, tail: &Tail, ring: &Ring, token: &AckToken) {
-        self.tell(stage, ring, |to| tail.decisions_for(to, ring, &stage.name), token);
-    }
-
-    /// Sends something to each other gateway.
-    fn tell(
+    /// Sends something to each other gateway, and waits until they have that and all before. False
+    /// as in [`Flow::part`].
+    async fn tell(
         &self,
         stage: &HandoverStage,
         ring: &Ring,
         what: impl Fn(usize) -> Vec<Bytes>,
-        token: &AckToken,
-    ) {
+        acks: &mut Acks,
+    ) -> bool {
         let own = stage.place(ring);
+        let (token, taken) = ack();
         for to in (0..ring.members().len()).filter(|to| Some(*to) != own) {
             let messages = what(to);
             let state = self.read();
-            let Some(peers) = state.gateways.as_ref().filter(|_| state.open) else { return };
+            let Some(peers) = state.peers(ring) else { return false };
             for message in messages {
-                peers.put(to, &message, 0, Some(token), self.now());
+                peers.put(to, &message, 0, Some(&token), self.now());
             }
         }
+        drop(token);
+        acks.push_back(taken);
+        settled(acks, 0).await;
+        true
+    }
+
+    /// Whether a batch was cut for an older ring than the one that traces go by now.
+    pub(crate) fn is_older(&self, batch: &Batch<AckToken>) -> bool {
+        let ring = self.handover.as_ref().and_then(|_| self.forward.ring());
+        ring.is_some_and(|ring| batch.chunks.iter().any(|c| forward::is_older(&ring, &c.body)))
     }
 
     pub(crate) fn handed_over(&self) -> Option<watch::Receiver<u64>> {
@@ -213,6 +212,18 @@ impl Flow {
         self.handover.as_ref().map_or(0, HandoverStage::incomplete)
     }
 
+    /// Spans that waited for another gateway, and are this one's after all.
+    pub(super) fn take_back(&self, state: &State, forward: &Bytes, spans: u64) {
+        let (Some(peers), Some(tail)) = (&state.gateways, self.tail.get()) else { return };
+        peers.uncount(spans);
+        for frame in sluice_wire::forward::read(forward).unwrap_or_default().frames {
+            // Nothing else writes senders either.
+            let sender = Sender::from_bytes(frame.sender).unwrap_or(Sender::Unknown);
+            let mut lane = Lane::new(sender, Source::Otlp);
+            state.hold(&mut lane, &tail, (&forward.slice_ref(frame.body), None), self.moment());
+        }
+    }
+
     /// What another gateway tells of traces that are ours now.
     pub(crate) fn learn(&self, told: &Told<'_>) {
         let Some(stage) = &self.handover else { return };
@@ -222,8 +233,12 @@ impl Flow {
         }
         if told.done {
             tracing::info!(from = told.from, epoch = told.epoch, "a gateway has handed over");
-            lock(&stage.state).done(told.from, told.epoch);
-            self.go_on(stage, tail.as_deref());
+            let until = self.now().plus(patience(&self.config.borrow()));
+            let who = (told.from, told.epoch);
+            lock(&stage.state).done(who, told.missing.iter().copied(), until);
+            if let Some(tail) = tail {
+                stage.show(&tail);
+            }
         }
     }
 
@@ -236,27 +251,27 @@ impl Flow {
         }
         let tail = self.tail.get();
         let held = tail.as_ref().map_or(0, |tail| tail.held_traces());
-        self.go_on(stage, tail.as_deref());
+        if let Some(tail) = &tail {
+            stage.show(tail);
+        }
         let freed = held - tail.map_or(0, |tail| tail.held_traces()).min(held);
         stage.incomplete.fetch_add(freed, Ordering::Relaxed);
         tracing::warn!(slots, traces = freed, "a gateway did not hand over: traces may lack spans");
     }
-
-    fn go_on(&self, stage: &HandoverStage, tail: Option<&Tail>) {
-        if let Some(tail) = tail {
-            stage.show(tail);
-        }
-        stage.heard.send_modify(|times| *times += 1);
-    }
 }
 
 impl State {
+    /// The other gateways, while this is the ring and nothing is closed.
+    fn peers(&self, ring: &Ring) -> Option<&Gateways> {
+        self.gateways.as_ref().filter(|own| self.open && own.ring.epoch() == ring.epoch())
+    }
+
     /// Spans of open traces that have left the tail.
     fn send_away(
         &self,
         peers: &Gateways,
         departure: Departure,
-        (ids, token): (&AtomicU64, &AckToken),
+        (stage, token): (&ForwardStage, &AckToken),
         now: Tick,
     ) {
         let bytes_max = self.compiled.config.batch.bytes_max;
@@ -269,7 +284,7 @@ impl State {
             peers.count_handed_over(*items);
             let sender = origin.sender.to_bytes();
             for (body, spans) in cut(Signal::Traces, outgoing.as_it_came(), *items, bytes_max) {
-                let id = ids.fetch_add(1, Ordering::Relaxed);
+                let id = stage.next_id();
                 let epoch = peers.ring.epoch();
                 let frame = Frame { sender: &sender, body: &body, epoch, id, handed_over: true };
                 peers.put(to, &forward::forward(&frame), spans, Some(token), now);
@@ -284,7 +299,8 @@ impl State {
         }
     }
 
-    /// Spans that came by an old ring and belong elsewhere go there; the others are returned.
+    /// Spans that came by an old ring and belong elsewhere go there; the others are returned. What
+    /// another gateway hands over is refused then: its word that it was all must hold for the owner.
     pub(super) fn relay(
         &self,
         stage: &HandoverStage,
@@ -300,25 +316,24 @@ impl State {
         let sender = lane.sender_bytes();
         let mut mine = Bytes::new();
         let mut parts = Vec::new();
-        for (at, portion) in forward::portions(&peers.ring, body).into_iter().enumerate() {
-            let spans = u64::from(portion.spans);
-            if Some(at) == own {
+        for (at, portion) in (0..).zip(forward::portions(&peers.ring, body)) {
+            let mut part = (Bytes::new(), 0);
+            if own == usize::try_from(at).ok() {
                 mine = Bytes::from(portion.body);
-                parts.push((Bytes::new(), 0));
-                continue;
+            } else if 0 < portion.spans {
+                let (id, epoch) = (forward::part_id(id, at), peers.ring.epoch());
+                let frame =
+                    Frame { sender: &sender, body: &portion.body, epoch, id, ..Frame::default() };
+                part = (forward::forward(&frame), u64::from(portion.spans));
             }
-            let (body, id) = (&portion.body[..], id.wrapping_add(at as u64));
-            let (epoch, handed_over) = (peers.ring.epoch(), arrival.handed_over);
-            let frame = Frame { sender: &sender, body, epoch, id, handed_over };
-            let whole = if spans == 0 { Bytes::new() } else { forward::forward(&frame) };
-            parts.push((whole, spans));
+            parts.push(part);
         }
-        let token = lock(&stage.passing).clone().filter(|_| arrival.handed_over);
-        let items = parts.iter().map(|(_, spans)| spans).sum();
-        if arrival.handed_over {
-            peers.count_handed_over(items);
-            peers.push(parts, token.as_ref(), now);
-        } else if 0 < items {
+        let items: u64 = parts.iter().map(|(_, spans)| spans).sum();
+        if 0 < items && arrival.handed_over {
+            let moved = "some of these traces have another owner by now";
+            return Err(Refusal::for_now(Refused::NotOwner, moved));
+        }
+        if 0 < items {
             peers.offer(parts, items, now)?;
         }
         Ok(mine)
@@ -326,11 +341,18 @@ impl State {
 }
 
 impl Gateways {
-    /// What pipelines here had accepted, or another gateway's.
+    /// What pipelines here had accepted.
     fn count_handed_over(&self, items: u64) {
         let mut book = lock(&self.book);
         book.copies += items;
         book.queued += items;
+    }
+
+    /// What was taken out of a queue and stays here.
+    fn uncount(&self, items: u64) {
+        let mut book = lock(&self.book);
+        book.copies -= items;
+        book.queued -= items;
     }
 }
 

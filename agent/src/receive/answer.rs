@@ -14,7 +14,9 @@ pub(super) fn status(refusal: &Refusal) -> Status {
         Refused::Unsupported => 12,
         Refused::Unauthorized if refusal.retry_after.is_some() => 14,
         Refused::Unauthorized => 16,
-        Refused::MemoryLimiter | Refused::QueueFull | Refused::ShuttingDown => 14,
+        Refused::MemoryLimiter | Refused::QueueFull | Refused::ShuttingDown | Refused::NotOwner => {
+            14
+        }
     };
     Status { code, message: refusal.message.clone(), retry_delay: refusal.retry_after }
 }
@@ -27,6 +29,8 @@ pub(super) fn http_status(refusal: &Refusal) -> StatusCode {
         Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Refused::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refused::QueueFull => StatusCode::TOO_MANY_REQUESTS,
-        Refused::MemoryLimiter | Refused::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Refused::MemoryLimiter | Refused::ShuttingDown | Refused::NotOwner => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }

@@ -181,8 +181,8 @@ fn forwards_after_one_another_are_a_forward() {
     let kept = vec![kept, Kept { label: "", ..kept }];
     let dropped = vec![1, u64::MAX];
     let handovers = [
-        Handover { from: "g1", epoch, kept, dropped, done: false },
-        Handover { from: "g1", epoch, done: true, ..Handover::default() },
+        Handover { from: "g1", epoch, kept, dropped, ..Handover::default() },
+        Handover { done: true, missing: vec![("g2", 5), ("g3", 6)], ..Handover::default() },
     ];
     let mut forward = Vec::new();
     frames.iter().for_each(|frame| write_frame(frame, &mut forward));
