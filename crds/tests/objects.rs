@@ -122,7 +122,7 @@ fn a_policy_is_enforced_and_tags_unless_told_otherwise() {
     .unwrap();
     assert_eq!((spec.mode, spec.tag_decision), (PolicyMode::Enforce, true));
     assert_eq!(spec.tail().decision_wait, Duration::from_secs(10));
-    assert_eq!(spec.tail().decision_wait_after_root, Duration::from_secs(2));
+    assert_eq!(spec.tail().decision_wait_after_root, Duration::from_secs(0));
     assert_eq!(spec.tail().max_trace_size, Size::from_mebibytes(5));
     assert_eq!(spec.tail().on_buffer_full, OnBufferFull::DecideOldest);
     assert_eq!(spec.keep_percent(), None);

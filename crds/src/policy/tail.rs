@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = rule::list(&[(
     "duration(self.decisionWaitAfterRoot) <= duration(self.decisionWait)",
-    "decisionWaitAfterRoot (2s when absent) must not exceed decisionWait (10s when absent)",
+    "decisionWaitAfterRoot (0s when absent) must not exceed decisionWait (10s when absent)",
 )])))]
 pub struct Tail {
     /// A trace is decided this long after its first span arrived, at the latest.
     #[schemars(extend("x-kubernetes-validations" = duration::between("1s", "5m")))]
     pub decision_wait: Duration,
     /// A trace is decided this long after its root span arrived, if that is earlier; `0s`: the root
-    /// span does not matter.
+    /// span does not matter. SDKs send every 5 s, each process for itself: with less than that, spans
+    /// of other services come after the decision, errors among them.
     #[schemars(extend("x-kubernetes-validations" = duration::between("0s", "5m")))]
     pub decision_wait_after_root: Duration,
     /// Traces that may be open in each gateway. 0: as many as the measured rate needs and memory
@@ -57,7 +58,7 @@ impl Default for Tail {
     fn default() -> Self {
         Self {
             decision_wait: Duration::from_secs(10),
-            decision_wait_after_root: Duration::from_secs(2),
+            decision_wait_after_root: Duration::from_secs(0),
             max_traces: 0,
             max_trace_size: Size::from_mebibytes(5),
             on_buffer_full: OnBufferFull::default(),

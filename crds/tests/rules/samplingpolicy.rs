@@ -76,9 +76,9 @@ fn stages() -> Vec<Case> {
         ),
         case(
             "spec.tail",
-            "decisionWaitAfterRoot (2s when absent) must not exceed decisionWait (10s when absent)",
+            "decisionWaitAfterRoot (0s when absent) must not exceed decisionWait (10s when absent)",
             &tail(json!({"decisionWait": "1s", "decisionWaitAfterRoot": "1s"})),
-            &tail(json!({"decisionWait": "1s"})),
+            &tail(json!({"decisionWait": "1s", "decisionWaitAfterRoot": "2s"})),
         ),
         case(
             "spec.tail.maxTraces",

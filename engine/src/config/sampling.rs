@@ -208,7 +208,7 @@ impl Default for Tail {
     fn default() -> Self {
         Self {
             decision_wait_ms: 10_000,
-            after_root_ms: 2_000,
+            after_root_ms: 0,
             traces_max: 0,
             trace_bytes_max: 5 << 20,
             on_full: OnBufferFull::default(),

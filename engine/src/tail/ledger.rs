@@ -7,7 +7,8 @@ use crate::config::sampling::Mode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What one policy went through, in traces that have a span in its scope.
+/// What one policy went through, in traces that have a span in its scope. Traces that were not taken
+/// for lack of memory count as dropped, and errors that come too late as lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyCounts {
     pub traces: u64,
@@ -128,6 +129,20 @@ impl Ledger {
                 counts.would_keep += u64::from(kept);
                 counts.would_keep_errors += u64::from(kept && is_error);
             }
+        }
+    }
+
+    /// A trace that was not taken, by its first span.
+    pub(super) fn count_shed(&mut self, rules: &Rules, bits: &[u64]) {
+        for (at, counts) in self.policies.iter_mut().enumerate() {
+            counts.traces += u64::from(rules.touches(at, bits).0);
+        }
+    }
+
+    /// An error of a trace that is counted as dropped already.
+    pub(super) fn count_lost_error(&mut self, rules: &Rules, bits: &[u64]) {
+        for (at, counts) in self.policies.iter_mut().enumerate() {
+            counts.error_traces += u64::from(rules.touches(at, bits).1);
         }
     }
 

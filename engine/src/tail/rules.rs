@@ -334,6 +334,12 @@ impl Rules {
         let has = |word: usize| bits[word] >> (policy % 64) & 1 == 1;
         (has(word), has(word + self.policies.len().div_ceil(64)))
     }
+
+    /// Whether any policy is about a span with an error.
+    pub(super) fn has_error(&self, bits: &[u64]) -> bool {
+        let errors = self.matcher.words() + self.policies.len().div_ceil(64);
+        bits.iter().take(self.words()).skip(errors).any(|word| *word != 0)
+    }
 }
 
 impl Rater {

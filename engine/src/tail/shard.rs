@@ -6,7 +6,7 @@ mod moving;
 pub(super) use moving::{Leaving, Moving};
 
 use super::Admission;
-use super::decided::{Decided, Past, mark};
+use super::decided::{Decided, DroppedTraces, Past, mark};
 use super::frames::Frames;
 use super::harvest::{Harvest, Loss};
 use super::hash::TraceHasher;
@@ -43,6 +43,8 @@ pub(super) struct Shard {
     free_links: Vec<u32>,
     pub(super) frames: Frames,
     decided: Decided,
+    /// Dropped traces of which it is counted that they have an error.
+    lost_errors: DroppedTraces,
     pub(super) harvest: Harvest,
     pub(super) records: Records,
     traces_max: usize,
@@ -99,6 +101,7 @@ impl Shard {
             free_links: Vec::new(),
             frames: Frames::default(),
             decided: Decided::new(hasher, 0),
+            lost_errors: DroppedTraces::default(),
             harvest: Harvest::default(),
             records: Records::new(hasher),
             traces_max: usize::MAX,
@@ -116,7 +119,9 @@ impl Shard {
     /// In force for traces that begin from now on.
     pub(super) fn set_rules(&mut self, number: u32, rules: Arc<Rules>, shards: usize) {
         let tail = &rules.tail;
-        self.decided.set_traces_max((tail.decisions_max as usize).div_ceil(shards));
+        let decisions_max = (tail.decisions_max as usize).div_ceil(shards);
+        self.decided.set_traces_max(decisions_max);
+        self.lost_errors.set_traces_max(decisions_max);
         self.traces_max = match tail.traces_max as usize {
             0 => usize::MAX,
             max => max.div_ceil(shards),
@@ -145,7 +150,7 @@ impl Shard {
             let origin = &sorted.origins[sorting.origin as usize].0;
             let place = match self.places.get(&sorting.sight.trace) {
                 Some(place) => *place,
-                None => match self.begin(sorting, origin, version, now_ms, admission) {
+                None => match self.begin(sorting, origin, (bits, version), (now_ms, admission)) {
                     Some(place) => place,
                     None => continue,
                 },
@@ -159,9 +164,8 @@ impl Shard {
         &mut self,
         sorting: &Sorting<'_>,
         origin: &Arc<Origin>,
-        version: u32,
-        now_ms: u64,
-        admission: &Admission<'_>,
+        (bits, version): (&[u64], u32),
+        (now_ms, admission): (u64, &Admission<'_>),
     ) -> Option<u32> {
         let sight = &sorting.sight;
         let elsewhere = admission.arrived.is_some_and(|arrived| arrived.has(mark(sight.trace)));
@@ -174,19 +178,20 @@ impl Shard {
             Some(Past::Dropped) => {
                 self.records.late(sight.trace);
                 self.harvest.lose(origin, Loss::SampledOut(SampledOut::Late), 1);
+                self.note_error(sight.trace, bits, version);
                 return None;
             }
             None => {}
         }
         let admitted = admission.threshold.map_or(Threshold::EVERYTHING, |t| t.max(self.admitted));
         if !admitted.keeps(sight.randomness) {
-            self.decided.drop(sight.trace);
             self.harvest.lose(origin, Loss::SampledOut(SampledOut::MemoryLimiter), 1);
+            self.shed(sight.trace, bits, version);
             return None;
         }
         if self.traces_max <= self.places.len() && !self.make_room(now_ms, admission) {
-            self.decided.drop(sight.trace);
             self.harvest.lose(origin, Loss::Dropped(Dropped::BufferFull), 1);
+            self.shed(sight.trace, bits, version);
             return None;
         }
         Some(self.open(sight, version, now_ms, admitted))
@@ -365,7 +370,7 @@ impl Shard {
     /// All that is held, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let traces = self.traces.len() * TRACE_BYTES + self.links.len() * size_of::<Link>();
-        let decided = self.decided.bytes() + self.records.bytes();
+        let decided = self.decided.bytes() + self.lost_errors.bytes() + self.records.bytes();
         self.frames.bytes() + traces + decided + self.harvest.bytes()
     }
 

@@ -50,7 +50,7 @@ fn sampling() -> Sampling {
     let policies = [("shop/a", shop), ("pay/a", pay), ("system/a", everybody), ("shop/b", tried)];
     Sampling {
         policies: policies.map(|(name, policy)| (name.to_owned(), policy)).into(),
-        tail: Tail::default(),
+        tail: Tail { after_root_ms: 2000, ..Tail::default() },
     }
 }
 

@@ -167,3 +167,34 @@ fn a_policy_that_changes_decides_traces_that_begin_after_it() {
     let counts = &world.tail.counts()["shop/a"];
     assert_eq!((counts.traces, counts.kept), (100, 50));
 }
+
+#[test]
+fn an_error_that_comes_too_late_counts_as_lost_once() {
+    let mut world = World::new(&one(policy("shop", Some(0))), 2);
+    let first = span(&mut Random(8));
+    world.send("shop", &[&first]);
+    world.harvest_all();
+    let late = |id| Span { id: first.id + id, parent: 1, is_error: true, ..first.clone() };
+    world.send("shop", &[&late(1)]);
+    world.send("shop", &[&late(2), &late(3)]);
+    let counts = world.tail.counts().remove("shop/a").unwrap();
+    assert_eq!((counts.traces, counts.kept), (1, 0));
+    assert_eq!((counts.error_traces, counts.error_traces_kept), (1, 0));
+}
+
+#[test]
+fn what_is_shed_counts_as_dropped_and_its_errors_as_lost() {
+    let mut sampling = one(policy("shop", Some(1_000_000)));
+    sampling.tail.traces_max = 1000;
+    sampling.tail.on_full = OnBufferFull::DropNew;
+    let mut world = World::new(&sampling, 1);
+    let mut random = Random(9);
+    for number in 0..1500 {
+        let span = Span { is_error: number % 10 == 0, ..span(&mut random) };
+        world.send("shop", &[&span]);
+    }
+    world.harvest_all();
+    let counts = world.tail.counts().remove("shop/a").unwrap();
+    assert_eq!((counts.traces, counts.kept), (1500, 1000));
+    assert_eq!((counts.error_traces, counts.error_traces_kept), (150, 100));
+}

@@ -3,7 +3,7 @@
 use super::{Moment, Shard, Version};
 use crate::books::SampledOut;
 use crate::tail::Record;
-use crate::tail::decided::Kept;
+use crate::tail::decided::{Kept, mark};
 use crate::tail::harvest::{Keeper, Loss};
 use crate::tail::ledger::Fate;
 use crate::tail::pace::Pace;
@@ -42,6 +42,9 @@ impl Shard {
             self.decided.keep(trace.id, kept);
         } else {
             self.decided.drop(trace.id);
+            if self.version(trace.version).rules.has_error(trace.bits(trace.version)) {
+                self.lost_errors.add(mark(trace.id));
+            }
         }
         self.records.add(Record {
             trace: trace.id,
@@ -53,6 +56,24 @@ impl Shard {
             threshold,
             rule: names.rule,
         });
+    }
+
+    /// A trace is not taken, and counts as dropped by all policies that its first span is about.
+    pub(super) fn shed(&mut self, trace: u128, bits: &[u64], version: u32) {
+        self.decided.drop(trace);
+        let own = self.version_mut(version);
+        own.ledger.count_shed(&own.rules, bits);
+        self.note_error(trace, bits, version);
+    }
+
+    /// An error of a dropped trace counts as lost once, though it shows only now.
+    pub(super) fn note_error(&mut self, trace: u128, bits: &[u64], version: u32) {
+        if !self.version(version).rules.has_error(bits) || self.lost_errors.has(mark(trace)) {
+            return;
+        }
+        self.lost_errors.add(mark(trace));
+        let own = self.version_mut(version);
+        own.ledger.count_lost_error(&own.rules, bits);
     }
 
     /// What rules of one version make of a trace. Rates are those of the rules in force.
