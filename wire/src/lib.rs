@@ -7,8 +7,10 @@ pub mod control;
 mod edit;
 pub mod forward;
 mod items;
+pub mod jaeger;
 pub mod json;
 pub mod logs;
+mod mark;
 mod partition;
 mod protobuf;
 pub mod response;
@@ -23,6 +25,7 @@ mod tracestate;
 mod walk;
 
 pub use edit::{ResourceEdit, write_block};
+pub use mark::{Told, mark_traces};
 pub use partition::{Portion, partition};
 pub use signal::Signal;
 pub use split::split;

@@ -5,6 +5,13 @@
 
 use crate::tracestate;
 
+/// What SDKs decide by that keep a trace if the last 8 bytes of its id, as a number, are below their
+/// rate: 56 bits that reach the threshold of that rate exactly if the SDK kept the trace.
+pub fn sdk_randomness(trace_id: &[u8]) -> Option<u64> {
+    let (_, tail) = trace_id.split_last_chunk::<8>()?;
+    Some(!u64::from_be_bytes(*tail) >> 8)
+}
+
 /// One past the largest randomness and threshold.
 const END: u64 = 1 << 56;
 const HEX_DIGITS: u32 = 14;

@@ -348,16 +348,27 @@ pub fn write_span(message: &[u8], edit: SpanEdit<'_>, out: &mut Vec<u8>) {
         });
         return;
     }
-    let state = std::str::from_utf8(state).unwrap_or_default();
-    let state = tracestate::with_threshold(state, edit.threshold.bits());
-    put_message(out, SPAN, message.len() + edit.attributes.len() + 20, |out| {
+    let threshold = Some(edit.threshold.bits());
+    let sampling = tracestate::Sampling { threshold, randomness: None };
+    write_span_with(message, (state, sampling), edit.attributes, out);
+}
+
+/// Appends a span's message as a field of a `ScopeSpans`, with what is given in its `tracestate`.
+pub(crate) fn write_span_with(
+    message: &[u8],
+    (state, sampling): (&[u8], tracestate::Sampling),
+    attributes: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let state = tracestate::with(std::str::from_utf8(state).unwrap_or_default(), sampling);
+    put_message(out, SPAN, message.len() + attributes.len() + 40, |out| {
         for (field, at) in located(message) {
             if field.number != TRACE_STATE {
                 out.extend_from_slice(&message[at]);
             }
         }
         put_bytes(out, TRACE_STATE, state.as_bytes());
-        out.extend_from_slice(edit.attributes);
+        out.extend_from_slice(attributes);
     });
 }
 

@@ -31,22 +31,33 @@ pub(crate) fn sampling(trace_state: &str) -> Sampling {
     sampling
 }
 
-/// The randomness of a trace id: its last 56 bits.
+/// The randomness of a trace id, where nothing says otherwise: its last 56 bits.
 pub(crate) fn randomness(trace_id: &[u8]) -> Option<u64> {
     let (_, tail) = trace_id.split_last_chunk::<7>()?;
     Some(tail.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
-/// `trace_state` with this `ot=th`, in front as W3C asks of who changes a member.
-/// Other members and other keys of `ot` stay, up to the limits: 32 members, 256 bytes of `ot`.
-pub(crate) fn with_threshold(trace_state: &str, threshold: u64) -> String {
-    let digits = format!("{threshold:0HEX_DIGITS$x}");
-    let digits = digits.trim_end_matches('0');
-    let mut out = String::with_capacity(trace_state.len() + 24);
-    let _ = write!(out, "ot=th:{}", if digits.is_empty() { "0" } else { digits });
+/// `trace_state` with what is given of `ot=th` and `ot=rv`, in front as W3C asks of who changes a
+/// member. Other members and other keys of `ot` stay, up to the limits: 32 members, 256 bytes of
+/// `ot`.
+pub(crate) fn with(trace_state: &str, sampling: Sampling) -> String {
+    let Sampling { threshold, randomness } = sampling;
+    let mut out = String::with_capacity(trace_state.len() + 48);
+    out.push_str("ot=");
+    if let Some(threshold) = threshold {
+        let digits = format!("{threshold:0HEX_DIGITS$x}");
+        let digits = digits.trim_end_matches('0');
+        let _ = write!(out, "th:{}", if digits.is_empty() { "0" } else { digits });
+    }
+    if let Some(randomness) = randomness {
+        let separator = if threshold.is_some() { ";" } else { "" };
+        let _ = write!(out, "{separator}rv:{randomness:0HEX_DIGITS$x}");
+    }
     let value = members(trace_state).find_map(|member| member.strip_prefix("ot="));
     for pair in value.unwrap_or_default().split(';') {
-        let is_kept = !pair.is_empty() && !pair.starts_with("th:");
+        let is_replaced = threshold.is_some() && pair.starts_with("th:")
+            || randomness.is_some() && pair.starts_with("rv:");
+        let is_kept = !pair.is_empty() && !is_replaced;
         if is_kept && out.len() - "ot=".len() + 1 + pair.len() <= VALUE_BYTES_MAX {
             out.push(';');
             out.push_str(pair);
@@ -87,7 +98,8 @@ mod tests {
 
     #[track_caller]
     fn check(trace_state: &str, threshold: u64, expected: &str) {
-        assert_eq!(with_threshold(trace_state, threshold), expected);
+        let sampling = Sampling { threshold: Some(threshold), randomness: None };
+        assert_eq!(with(trace_state, sampling), expected);
     }
 
     #[test]
@@ -105,10 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn a_randomness_is_written_with_all_its_digits() {
+        let randomness = Some(0x1d_29d6_a721);
+        let check = |before, threshold, expected| {
+            assert_eq!(with(before, Sampling { threshold, randomness }), expected);
+        };
+        check("", None, "ot=rv:00001d29d6a721");
+        check("a=1", Some(1 << 55), "ot=th:8;rv:00001d29d6a721,a=1");
+        check("ot=p:x;rv:d29d6a7215ced0", None, "ot=rv:00001d29d6a721;p:x");
+    }
+
+    #[test]
     fn the_limits_of_w3c_hold() {
         let members: Vec<String> = (0..32).map(|n| format!("v{n}=x")).collect();
-        let after = with_threshold(&members.join(","), 1 << 55);
-        assert_eq!(after, format!("ot=th:8,{}", members[..31].join(",")));
+        check(&members.join(","), 1 << 55, &format!("ot=th:8,{}", members[..31].join(",")));
         let long = format!("ot=rv:d29d6a7215ced0;long:{};z:1", "x".repeat(250));
         check(&long, 1 << 55, "ot=th:8;rv:d29d6a7215ced0;z:1");
     }

@@ -7,6 +7,7 @@ mod edits;
 mod fuzz;
 mod json;
 mod logs;
+mod mark;
 mod random;
 mod realistic;
 mod reference;
