@@ -5,6 +5,7 @@
 
 mod forward;
 mod handover;
+mod remote_sampling;
 mod tail;
 
 pub(crate) use handover::{Arrival, keep_handing_over};
@@ -19,6 +20,7 @@ use crate::settings::Role;
 use bytes::Bytes;
 use forward::{ForwardStage, Gateways};
 use handover::HandoverStage;
+use remote_sampling::RemoteSamplingStage;
 use sluice_engine::books::{
     Books, DestinationBook, Dropped, NO_PIPELINE, PipelineBook, QueueKey, ReceiverBook, Refused,
     SampledOut,
@@ -33,7 +35,7 @@ use sluice_engine::queue::Chunk;
 use sluice_engine::sender::Pod;
 use sluice_engine::tick::Tick;
 use sluice_wire::sampling::Threshold;
-use sluice_wire::{Limits, Signal};
+use sluice_wire::{Limits, Signal, Survey};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -54,6 +56,7 @@ pub(crate) struct Flow {
     forward: ForwardStage,
     /// In a gateway.
     handover: Option<HandoverStage>,
+    remote_sampling: RemoteSamplingStage,
 }
 
 struct State {
@@ -127,6 +130,7 @@ impl Flow {
             tail: TailStage::new(shards),
             forward: ForwardStage::new(trust, name),
             handover: name.map(HandoverStage::new),
+            remote_sampling: RemoteSamplingStage::default(),
         };
         let pumps = flow.adopt(config)?;
         Ok((Arc::new(flow), pumps))
@@ -184,6 +188,8 @@ impl Flow {
         state.generation += 1;
         self.meter.set_hard_bytes(config.limiter.hard_bytes);
         drop(locked);
+        let is_asked = self.handover.is_none() && config.receivers.jaeger_remote_sampling.is_some();
+        self.remote_sampling.set_on(is_asked);
         self.config.send_replace(Arc::new(config));
         Ok(added)
     }
@@ -196,15 +202,14 @@ impl Flow {
         body: Bytes,
         (ack, arrival): (Option<AckToken>, Option<Arrival>),
     ) -> Result<(), Refusal> {
-        let survey = sluice_wire::survey(signal, &body, &Limits::default()).map_err(|problem| {
-            self.refuse(signal, 1, Refusal::for_good(Refused::Malformed, problem.as_str()))
-        })?;
+        let survey = self.survey(signal, &body)?;
         let items = u64::from(survey.items);
         let threshold = match self.verdict(signal) {
             Verdict::Take => None,
             Verdict::Thin { threshold } => Some(threshold),
             Verdict::Refuse => return Err(self.refuse(signal, items, short_of_memory())),
         };
+        let (body, survey) = self.marked(lane.sender(), signal, (body, survey))?;
         let state = self.read();
         if !state.open {
             let closing = Refusal::for_now(Refused::ShuttingDown, "the collector is shutting down");
@@ -251,6 +256,12 @@ impl Flow {
         }
         self.accept(signal, items);
         Ok(())
+    }
+
+    fn survey(&self, signal: Signal, body: &[u8]) -> Result<Survey, Refusal> {
+        sluice_wire::survey(signal, body, &Limits::default()).map_err(|problem| {
+            self.refuse(signal, 1, Refusal::for_good(Refused::Malformed, problem.as_str()))
+        })
     }
 
     /// Whether traces go to gateways.

@@ -41,6 +41,12 @@ pub(crate) fn text(
     let help = "Connections whose peer was no known pod";
     let unknown_peers = pods.map_or(0, PodTable::unknown_peers);
     counter(&registry, ("sluice_unknown_peers_total", help), unknown_peers)?;
+    if let Some(asked) = flow.asked() {
+        let help = "Answers to services that asked which share of their traces to keep";
+        counter(&registry, ("sluice_remote_sampling_answers_total", help), asked.answers)?;
+        let help = "Services that asked within the last hour";
+        gauge(&registry, ("sluice_remote_sampling_services", help), asked.services)?;
+    }
     if let Some(open) = flow.tail() {
         tail(&registry, &open)?;
         let help = "Traces whose former gateway never handed them over: they may lack spans";

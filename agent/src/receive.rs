@@ -1,4 +1,5 @@
-//! The way in: OTLP over gRPC and HTTP, bounded in everything a peer could make large.
+//! The way in: OTLP over gRPC and HTTP, bounded in everything a peer could make large; and where
+//! senders ask how much to send.
 
 mod answer;
 mod forward;
@@ -7,10 +8,11 @@ mod guard;
 mod http;
 mod inflate;
 mod listen;
+mod remote_sampling;
 
 pub(crate) use forward::Forwards;
 pub use guard::Guard;
-pub(crate) use listen::{Door, Listener, bind};
+pub(crate) use listen::{Door, Listener, Offer, bind};
 
 use crate::intake::{Intake, Refusal};
 use crate::meter::Permit;
@@ -39,6 +41,8 @@ const DATA_FRAME_BUDGET_BYTES: usize = 8 << 20;
 const FRAME_BYTES_MAX: u32 = 1 << 20;
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
 const RESET_STREAMS_MAX: usize = 32;
+/// Between a gRPC message's start and its content: a flag and the length.
+const PREFIX_BYTES: usize = 5;
 
 /// What the requests of one connection share.
 struct Session {
@@ -53,6 +57,8 @@ enum Way {
     Otlp(Box<Mutex<Lane>>),
     /// Forwards, into a gateway.
     Forward(Arc<Forwards>),
+    /// Questions of one sender for its rate.
+    RemoteSampling(Sender),
 }
 
 /// Of a gRPC request.
@@ -60,14 +66,16 @@ enum Way {
 enum Method {
     Export(Signal),
     Forward,
+    RemoteSampling,
 }
 
 impl Method {
     /// What refusals are counted under.
-    fn signal(self) -> Signal {
+    fn signal(self) -> Option<Signal> {
         match self {
-            Self::Export(signal) => signal,
-            Self::Forward => Signal::Traces,
+            Self::Export(signal) => Some(signal),
+            Self::Forward => Some(Signal::Traces),
+            Self::RemoteSampling => None,
         }
     }
 }
@@ -84,6 +92,11 @@ impl Session {
         Self { intake, way: Way::Forward(forwards), bytes_max }
     }
 
+    fn of_remote_sampler(intake: Intake, sender: Sender) -> Self {
+        let bytes_max = remote_sampling::REQUEST_BYTES_MAX;
+        Self { intake, way: Way::RemoteSampling(sender), bytes_max }
+    }
+
     /// The gRPC method of a path, where this connection may use it.
     fn method(&self, path: &str) -> Option<Method> {
         match &self.way {
@@ -92,6 +105,17 @@ impl Session {
                 signal.map(Method::Export)
             }
             Way::Forward(_) => (path == sluice_wire::forward::PATH).then_some(Method::Forward),
+            Way::RemoteSampling(_) => {
+                (path == sluice_wire::jaeger::PATH).then_some(Method::RemoteSampling)
+            }
+        }
+    }
+
+    /// For who asks for another method.
+    fn offer(&self) -> &'static str {
+        match &self.way {
+            Way::Otlp(_) | Way::Forward(_) => "OTLP traces, metrics and logs are served",
+            Way::RemoteSampling(_) => "Jaeger's GetSamplingStrategy is served here, OTLP elsewhere",
         }
     }
 
@@ -99,7 +123,7 @@ impl Session {
     /// When whoever shows this `authorization` may not send here.
     async fn check(&self, authorization: &[u8]) -> Result<(), Refusal> {
         match &self.way {
-            Way::Otlp(_) => Ok(()),
+            Way::Otlp(_) | Way::RemoteSampling(_) => Ok(()),
             Way::Forward(forwards) => forwards.guard.check(authorization).await,
         }
     }
@@ -109,8 +133,11 @@ impl Session {
     }
 
     /// Counts a request that was refused before its items could be.
-    fn refuse(&self, signal: Signal, refusal: Refusal) -> Refusal {
-        self.intake.flow().refuse(signal, 1, refusal)
+    fn refuse(&self, method: Method, refusal: Refusal) -> Refusal {
+        match method.signal() {
+            Some(signal) => self.intake.flow().refuse(signal, 1, refusal),
+            None => refusal,
+        }
     }
 
     /// What arrived, inflated. The permit covers the result.
@@ -132,13 +159,20 @@ impl Session {
         Ok(inflated)
     }
 
-    fn submit(&self, signal: Signal, body: Bytes) -> Result<(), Refusal> {
-        match &self.way {
-            Way::Otlp(lane) => {
+    /// The message that answers; it is empty where all was accepted.
+    fn submit(&self, method: Method, body: Bytes) -> Result<Vec<u8>, Refusal> {
+        match (&self.way, method) {
+            (Way::Otlp(lane), Method::Export(signal)) => {
                 let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
-                self.intake.submit(&mut lane, signal, body, None)
+                self.intake.submit(&mut lane, signal, body, None).map(|()| Vec::new())
             }
-            Way::Forward(forwards) => forwards.submit(&body),
+            (Way::Forward(forwards), _) => forwards.submit(&body).map(|()| Vec::new()),
+            (Way::RemoteSampling(sender), _) => {
+                remote_sampling::answer(self.intake.flow(), sender, &body)
+            }
+            (Way::Otlp(_), Method::Forward | Method::RemoteSampling) => {
+                Err(Refusal::for_good(Refused::Unsupported, self.offer()))
+            }
         }
     }
 }

@@ -4,12 +4,12 @@ use crate::flow::{Flow, keep_deciding, keep_handing_over};
 use crate::intake::Intake;
 use crate::monitor::Monitor;
 use crate::pump::{self, Pump, PumpState};
-use crate::receive::{Door, Forwards, Listener, bind};
+use crate::receive::{Door, Forwards, Listener, Offer, bind};
 use crate::send::{Ends, Files};
 use crate::settings::{Role, Senders, Settings};
 use crate::workers::Workers;
 use sluice_engine::books::{Books, QueueKey};
-use sluice_engine::config::{Config, Protocol};
+use sluice_engine::config::Config;
 use sluice_engine::limiter::Level;
 use sluice_engine::ring::Ring;
 use sluice_engine::tail::Tail;
@@ -66,8 +66,7 @@ pub struct Running {
 
 struct Listeners {
     grpc: Listener,
-    /// Not in a gateway.
-    http: Option<Listener>,
+    others: BTreeMap<Offer, Listener>,
 }
 
 /// # Errors
@@ -101,16 +100,14 @@ pub async fn start(config: Config, settings: Settings) -> Result<Running, StartE
             .await
             .map_err(failed(config.metrics_port))?,
     };
-    let (grpc_port, http_port) = ports(&config, door.forwards.is_some());
-    let grpc = bind(settings.bind, grpc_port, Protocol::Grpc, door.clone());
+    let (grpc_port, ports) = ports(&config, door.forwards.is_some());
+    let grpc = bind(settings.bind, grpc_port, Offer::OtlpGrpc, door.clone());
     let grpc = grpc.await.map_err(failed(grpc_port))?;
-    let http = match http_port {
-        None => None,
-        Some(port) => {
-            let http = bind(settings.bind, port, Protocol::Http, door.clone());
-            Some(http.await.map_err(failed(port))?)
-        }
-    };
+    let mut others = BTreeMap::new();
+    for (offer, port) in ports {
+        let other = bind(settings.bind, port, offer, door.clone());
+        others.insert(offer, other.await.map_err(failed(port))?);
+    }
     let running = Running {
         bind: settings.bind,
         intake,
@@ -118,7 +115,7 @@ pub async fn start(config: Config, settings: Settings) -> Result<Running, StartE
         workers,
         threads,
         door,
-        listeners: Mutex::new(Listeners { grpc, http }),
+        listeners: Mutex::new(Listeners { grpc, others }),
         monitor,
         turns: AtomicUsize::new(0),
         closing,
@@ -148,7 +145,21 @@ impl Running {
 
     /// `None` in a gateway.
     pub fn http_address(&self) -> Option<SocketAddr> {
-        self.listeners().http.as_ref().map(|http| http.address)
+        self.address(Offer::OtlpHttp)
+    }
+
+    /// Where SDKs ask for their rates over gRPC; `None` where they cannot.
+    pub fn sampling_grpc_address(&self) -> Option<SocketAddr> {
+        self.address(Offer::SamplingGrpc)
+    }
+
+    /// The same over HTTP.
+    pub fn sampling_http_address(&self) -> Option<SocketAddr> {
+        self.address(Offer::SamplingHttp)
+    }
+
+    fn address(&self, offer: Offer) -> Option<SocketAddr> {
+        self.listeners().others.get(&offer).map(|listener| listener.address)
     }
 
     /// Where `/metrics`, `/healthz` and `/readyz` are.
@@ -166,21 +177,22 @@ impl Running {
     /// # Errors
     /// When it cannot be run or a new port is taken: then the one before runs on.
     pub async fn adopt(&self, config: Config) -> Result<(), AdoptError> {
-        let (grpc_port, http_port) = ports(&config, self.door.forwards.is_some());
-        let grpc = self.rebind(Protocol::Grpc, grpc_port).await?;
-        let http = match http_port {
-            None => None,
-            Some(port) => self.rebind(Protocol::Http, port).await?,
-        };
+        let (grpc_port, ports) = ports(&config, self.door.forwards.is_some());
+        let grpc = self.rebind(Offer::OtlpGrpc, grpc_port).await?;
+        let mut others = BTreeMap::new();
+        for (offer, port) in &ports {
+            if let Some(other) = self.rebind(*offer, *port).await? {
+                others.insert(*offer, other);
+            }
+        }
         let added = self.flow.adopt(config).map_err(AdoptError::Config)?;
         self.pump(added).await;
         let mut listeners = self.listeners();
         if let Some(grpc) = grpc {
             listeners.grpc = grpc;
         }
-        if http.is_some() {
-            listeners.http = http;
-        }
+        listeners.others.extend(others);
+        listeners.others.retain(|offer, _| ports.contains_key(offer));
         Ok(())
     }
 
@@ -292,18 +304,16 @@ impl Running {
         }
     }
 
-    async fn rebind(&self, protocol: Protocol, port: u16) -> Result<Option<Listener>, AdoptError> {
-        let bound = {
-            let listeners = self.listeners();
-            match protocol {
-                Protocol::Grpc => Some(listeners.grpc.port),
-                Protocol::Http => listeners.http.as_ref().map(|http| http.port),
-            }
+    /// `None`: it is offered on this port already.
+    async fn rebind(&self, offer: Offer, port: u16) -> Result<Option<Listener>, AdoptError> {
+        let bound = match offer {
+            Offer::OtlpGrpc => Some(self.listeners().grpc.port),
+            _ => self.listeners().others.get(&offer).map(|other| other.port),
         };
         if bound == Some(port) {
             return Ok(None);
         }
-        let listener = bind(self.bind, port, protocol, self.door.clone()).await;
+        let listener = bind(self.bind, port, offer, self.door.clone()).await;
         listener.map(Some).map_err(|source| AdoptError::Bind { port, source })
     }
 
@@ -312,12 +322,18 @@ impl Running {
     }
 }
 
-/// Of gRPC and of HTTP; a gateway has one only, for agents.
-fn ports(config: &Config, is_gateway: bool) -> (u16, Option<u16>) {
-    match is_gateway {
-        true => (config.gateway.port, None),
-        false => (config.receivers.grpc_port, Some(config.receivers.http_port)),
+/// Of OTLP over gRPC, and of what else is offered; a gateway has the first only, for agents.
+fn ports(config: &Config, is_gateway: bool) -> (u16, BTreeMap<Offer, u16>) {
+    if is_gateway {
+        return (config.gateway.port, BTreeMap::new());
     }
+    let receivers = &config.receivers;
+    let mut others = BTreeMap::from([(Offer::OtlpHttp, receivers.http_port)]);
+    if let Some(sampling) = receivers.jaeger_remote_sampling {
+        others.insert(Offer::SamplingGrpc, sampling.grpc_port);
+        others.insert(Offer::SamplingHttp, sampling.http_port);
+    }
+    (receivers.grpc_port, others)
 }
 
 /// Ends with the worker that runs it.

@@ -14,7 +14,7 @@ pub use gateway::{
 };
 pub use image::{Image, PullPolicy};
 pub use memory::Resources;
-pub use receivers::{GrpcReceiver, HttpReceiver, OtlpReceivers, Receivers};
+pub use receivers::{GrpcReceiver, HttpReceiver, JaegerRemoteSampling, OtlpReceivers, Receivers};
 pub use status::{
     AgentCounts, CollectorStatus, ConfigVersions, Effective, Endpoints, GatewayCounts,
     PipelineCounts, Stage, Versions,
@@ -215,6 +215,12 @@ impl CollectorSpec {
         self.otlp().and_then(|otlp| otlp.http.clone()).unwrap_or_default()
     }
 
+    /// `None` unless it is enabled.
+    pub fn jaeger_remote_sampling(&self) -> Option<JaegerRemoteSampling> {
+        let own = self.receivers.as_ref()?.jaeger_remote_sampling.clone();
+        own.filter(|own| own.enabled)
+    }
+
     fn otlp(&self) -> Option<&OtlpReceivers> {
         self.receivers.as_ref()?.otlp.as_ref()
     }
@@ -249,6 +255,10 @@ fn rules() -> serde_json::Value {
     let grpc = port_or("self.receivers.otlp.grpc.port", GrpcReceiver::default().port);
     let http = port_or("self.receivers.otlp.http.port", HttpReceiver::default().port);
     let metrics = port_or("self.selfMonitoring.metrics.port", Metrics::default().port);
+    let asked = JaegerRemoteSampling::default();
+    let is_asked = or("self.receivers.jaegerRemoteSampling.enabled", "false");
+    let asked_grpc = port_or("self.receivers.jaegerRemoteSampling.grpcPort", asked.grpc_port);
+    let asked_http = port_or("self.receivers.jaegerRemoteSampling.httpPort", asked.http_port);
     rule::list(&[
         (
             &format!("{grpc} != {http}"),
@@ -262,11 +272,27 @@ fn rules() -> serde_json::Value {
             &format!("{metrics} != {GATEWAY_PORT}"),
             &format!("selfMonitoring.metrics.port must differ from {GATEWAY_PORT}, the gateways'"),
         ),
+        (
+            &format!("!{is_asked} || {asked_grpc} != {asked_http}"),
+            "receivers.jaegerRemoteSampling.grpcPort and httpPort must differ",
+        ),
+        (
+            &format!(
+                "!{is_asked} || !({asked_grpc} in [{grpc}, {http}, {metrics}] || {asked_http} in \
+                 [{grpc}, {http}, {metrics}])"
+            ),
+            "the ports of receivers.jaegerRemoteSampling must differ from those of receivers.otlp and \
+             from selfMonitoring.metrics.port",
+        ),
     ])
 }
 
-/// CEL for the number at `path`, or `default` where an object on the way is absent.
 fn port_or(path: &str, default: i32) -> String {
+    or(path, &default.to_string())
+}
+
+/// CEL for what is at `path`, or `default` where an object on the way is absent.
+fn or(path: &str, default: &str) -> String {
     let dots = path.match_indices('.').map(|(at, _)| at).chain([path.len()]).skip(1);
     let present: Vec<_> =
         dots.filter_map(|end| path.get(..end)).map(|prefix| format!("has({prefix})")).collect();

@@ -52,6 +52,16 @@ pub struct Receivers {
     pub grpc_connection_age_max_ms: u64,
     pub http_port: u16,
     pub http_body_bytes_max: u64,
+    /// Of agents; `None`: they tell no rates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jaeger_remote_sampling: Option<JaegerRemoteSampling>,
+}
+
+/// Where SDKs ask which share of their traces to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JaegerRemoteSampling {
+    pub grpc_port: u16,
+    pub http_port: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -63,6 +63,10 @@ impl Lane {
         bytes.clone()
     }
 
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
     pub fn source(&self) -> &Source {
         &self.source
     }

@@ -11,6 +11,7 @@ pub mod lane;
 pub mod limiter;
 pub mod matching;
 pub mod queue;
+pub mod remote_sampling;
 pub mod ring;
 pub mod selector;
 pub mod sender;

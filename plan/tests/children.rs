@@ -101,6 +101,29 @@ fn nodes_keep_their_endpoint_during_a_rollout() {
 }
 
 #[test]
+fn agents_tell_rates_only_where_the_collector_says_so() {
+    let asked = |spec: Value| {
+        let (_, objects) = rendered(&spec);
+        let find = |kind| objects.iter().find(|object| object["kind"] == kind).unwrap();
+        let container = &find("DaemonSet")["spec"]["template"]["spec"]["containers"][0];
+        let of = |ports: &Value, key| {
+            let ports = ports.as_array().unwrap().iter();
+            let asked = ports.filter(|port| port["name"].as_str().unwrap().starts_with("jaeger-"));
+            asked.map(|port| port[key].as_u64().unwrap()).collect::<Vec<_>>()
+        };
+        let service = of(&find("Service")["spec"]["ports"], "port");
+        assert_eq!(of(&container["ports"], "containerPort"), service);
+        service
+    };
+    assert_eq!(asked(json!({})), Vec::<u64>::new());
+    let sampling = json!({"enabled": true, "httpPort": 5779});
+    assert_eq!(asked(json!({"receivers": {"jaegerRemoteSampling": sampling}})), [14250, 5779]);
+    let sampling = json!({"httpPort": 5779});
+    let unasked = asked(json!({"receivers": {"jaegerRemoteSampling": sampling}}));
+    assert_eq!(unasked, Vec::<u64>::new());
+}
+
+#[test]
 fn a_patch_changes_the_pod_but_not_whose_it_is() {
     let set = daemon_set(&json!({"agent": {"podTemplatePatch": {
         "metadata": {"labels": {"team": "obs", "sluice.dev/collector": "other"}},

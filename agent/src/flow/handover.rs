@@ -120,12 +120,12 @@ impl Flow {
                 }
             }
             let decisions = |to| tail.decisions_for(to, &ring, &stage.name);
-            if !self.tell(stage, &ring, decisions, acks).await {
+            if !self.tell_others(stage, &ring, decisions, acks).await {
                 return;
             }
         }
         let done = tail::done(&stage.name, ring.epoch(), lock(&stage.state).missing());
-        if self.tell(stage, &ring, |_| vec![done.clone()], acks).await {
+        if self.tell_others(stage, &ring, |_| vec![done.clone()], acks).await {
             tracing::info!(epoch = ring.epoch(), "handed over");
             stage.finished.send_replace(ring.epoch());
         }
@@ -164,7 +164,7 @@ impl Flow {
 
     /// Sends something to each other gateway, and waits until they have that and all before. False
     /// as in [`Flow::part`].
-    async fn tell(
+    async fn tell_others(
         &self,
         stage: &HandoverStage,
         ring: &Ring,

@@ -1,12 +1,12 @@
-//! OTLP over gRPC: HTTP/2 by `h2`, the five bytes before each message by us.
+//! Unary calls over gRPC: HTTP/2 by `h2`, the five bytes before each message by us.
 //!
 //! A request can so be refused before anything of it is inflated or decoded.
 
 use super::inflate::Encoding;
 use super::{
     BODY_PROGRESS_MAX, BODY_TIME_MAX, CONNECTION_WINDOW_BYTES, DATA_FRAME_BUDGET_BYTES,
-    FRAME_BYTES_MAX, GRACE, HANDSHAKE_MAX, HEADER_BYTES_MAX, Method, RESET_STREAMS_MAX,
-    STREAM_WINDOW_BYTES, STREAMS_MAX, Session, answer, timed_out, too_large,
+    FRAME_BYTES_MAX, GRACE, HANDSHAKE_MAX, HEADER_BYTES_MAX, Method, PREFIX_BYTES,
+    RESET_STREAMS_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX, Session, answer, timed_out, too_large,
 };
 use crate::flow::short_of_memory;
 use crate::intake::Refusal;
@@ -26,10 +26,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-
-const PREFIX_BYTES: usize = 5;
-/// A frame with an empty message: everything was accepted.
-const ACCEPTED: &[u8] = &[0; PREFIX_BYTES];
 
 /// Serves one connection until the peer closes it, or it is old, or the collector stops.
 pub(super) async fn serve<Stream: AsyncRead + AsyncWrite + Unpin>(
@@ -110,12 +106,12 @@ async fn exchange(
     }
     let path = head.uri.path();
     let Some(method) = session.method(path) else {
-        let message = "unknown method; OTLP traces, metrics and logs are served".to_owned();
+        let message = format!("unknown method; {}", session.offer());
         fail(&mut respond, &Status { code: 12, message, retry_delay: None });
         return;
     };
     match receive(method, &head.headers, body, &session).await {
-        Ok(()) => accept(&mut respond),
+        Ok(message) => accept(&mut respond, &message),
         Err(Gone::Refused(refusal)) => fail(&mut respond, &answer::status(&refusal)),
         Err(Gone::Peer) => (),
     }
@@ -133,9 +129,8 @@ async fn receive(
     headers: &HeaderMap,
     body: RecvStream,
     session: &Session,
-) -> Result<(), Gone> {
-    let signal = method.signal();
-    let refused = |refusal| Gone::Refused(session.refuse(signal, refusal));
+) -> Result<Vec<u8>, Gone> {
+    let refused = |refusal| Gone::Refused(session.refuse(method, refusal));
     let authorization = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
     session.check(authorization).await.map_err(refused)?;
     let encoding = headers.get("grpc-encoding").map_or(&b""[..], HeaderValue::as_bytes);
@@ -147,13 +142,13 @@ async fn receive(
         Err(Gone::Peer) => {
             // Counted, since a part of it came.
             let cut = Refusal::for_good(Refused::Malformed, "the peer went away");
-            session.refuse(signal, cut);
+            session.refuse(method, cut);
             return Err(Gone::Peer);
         }
     };
     let encoding = if message.compressed { encoding } else { Encoding::Identity };
     let body = session.unpack(encoding, message.payload, &mut permit).map_err(refused)?;
-    session.submit(signal, body).map_err(Gone::Refused)
+    session.submit(method, body).map_err(Gone::Refused)
 }
 
 struct Message {
@@ -228,13 +223,15 @@ fn broken() -> Gone {
 }
 
 /// Errors here mean that the peer is gone: the items are queued, and it will send them again.
-fn accept(respond: &mut SendResponse<Bytes>) {
+fn accept(respond: &mut SendResponse<Bytes>, message: &[u8]) {
     let mut response = Response::new(());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     let Ok(mut stream) = respond.send_response(response, false) else { return };
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    if stream.send_data(Bytes::from_static(ACCEPTED), false).is_ok() {
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let framed = [&[0], &length[..], message].concat();
+    if stream.send_data(Bytes::from(framed), false).is_ok() {
         let _ = stream.send_trailers(trailers);
     }
 }

@@ -4,7 +4,7 @@ use super::inflate::Encoding;
 use super::{
     BODY_PROGRESS_MAX, BODY_TIME_MAX, CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, GRACE,
     HANDSHAKE_MAX, HEADER_BYTES_MAX, RESET_STREAMS_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX, Session,
-    answer, timed_out, too_large,
+    Way, answer, remote_sampling, timed_out, too_large,
 };
 use crate::flow::short_of_memory;
 use crate::intake::Refusal;
@@ -82,6 +82,9 @@ fn builder() -> auto::Builder<TokioExecutor> {
 }
 
 async fn exchange(request: Request<Incoming>, session: &Session) -> Response<Full<Bytes>> {
+    if let Way::RemoteSampling(sender) = &session.way {
+        return remote_sampling::exchange(session.intake.flow(), sender, &request);
+    }
     let path = request.uri().path();
     let named = |signal: &Signal| path.strip_prefix("/v1/") == Some(signal.as_str());
     let Some(signal) = Signal::ALL.into_iter().find(named) else {
@@ -94,7 +97,12 @@ async fn exchange(request: Request<Incoming>, session: &Session) -> Response<Ful
     }
     let format = match format(&request) {
         Ok(format) => format,
-        Err(refusal) => return refuse(Format::Protobuf, &session.refuse(signal, refusal)),
+        Err(refusal) => {
+            return refuse(
+                Format::Protobuf,
+                &session.refuse(super::Method::Export(signal), refusal),
+            );
+        }
     };
     match receive(signal, format, request, session).await {
         Ok(()) => {
@@ -114,7 +122,7 @@ async fn receive(
     request: Request<Incoming>,
     session: &Session,
 ) -> Result<(), Refusal> {
-    let refused = |refusal| session.refuse(signal, refusal);
+    let refused = |refusal| session.refuse(super::Method::Export(signal), refusal);
     let encoding = request.headers().get(CONTENT_ENCODING);
     let encoding = encoding.map_or(&b""[..], HeaderValue::as_bytes);
     let encoding = Encoding::parse(encoding).map_err(refused)?;
@@ -125,7 +133,7 @@ async fn receive(
         Format::Protobuf => body,
         Format::Json => transcode(signal, &body, &mut permit).map_err(refused)?,
     };
-    session.submit(signal, body)
+    session.submit(super::Method::Export(signal), body).map(drop)
 }
 
 fn format(request: &Request<Incoming>) -> Result<Format, Refusal> {
@@ -214,7 +222,7 @@ fn respond(status: StatusCode, format: Format, body: Vec<u8>) -> Response<Full<B
     response
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

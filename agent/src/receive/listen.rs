@@ -4,7 +4,6 @@ use super::{Forwards, HANDSHAKE_MAX, Session, grpc, http};
 use crate::intake::Intake;
 use crate::settings::Senders;
 use crate::workers::Workers;
-use sluice_engine::config::Protocol;
 use sluice_engine::sender::Sender;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +18,16 @@ const CONNECTIONS_MAX: usize = 4096;
 const FORWARD_BYTES_MAX: u64 = 96 << 20;
 /// After an accept that failed, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What is offered on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Offer {
+    /// In a gateway: forwards instead.
+    OtlpGrpc,
+    OtlpHttp,
+    SamplingGrpc,
+    SamplingHttp,
+}
 
 /// What every connection needs.
 #[derive(Clone)]
@@ -47,7 +56,7 @@ pub(crate) struct Listener {
 pub(crate) async fn bind(
     address: IpAddr,
     port: u16,
-    protocol: Protocol,
+    offer: Offer,
     door: Door,
 ) -> io::Result<Listener> {
     let socket = TcpListener::bind((address, port)).await?;
@@ -55,13 +64,13 @@ pub(crate) async fn bind(
     let socket = socket.into_std()?;
     let (listening, ended) = mpsc::channel(1);
     let workers = door.workers.clone();
-    workers.run(0, accept(socket, protocol, door, ended)).await;
+    workers.run(0, accept(socket, offer, door, ended)).await;
     Ok(Listener { port, address: bound, _listening: listening })
 }
 
 async fn accept(
     socket: std::net::TcpListener,
-    protocol: Protocol,
+    offer: Offer,
     mut door: Door,
     mut ended: mpsc::Receiver<()>,
 ) {
@@ -79,7 +88,7 @@ async fn accept(
             _ = door.closing.wait_for(|closing| *closing) => return,
         };
         match accepted {
-            Ok((stream, peer)) => hand_over(stream, peer, protocol, &door),
+            Ok((stream, peer)) => hand_over(stream, peer, offer, &door),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(PAUSE).await;
@@ -88,7 +97,7 @@ async fn accept(
     }
 }
 
-fn hand_over(stream: TcpStream, peer: SocketAddr, protocol: Protocol, door: &Door) {
+fn hand_over(stream: TcpStream, peer: SocketAddr, offer: Offer, door: &Door) {
     if CONNECTIONS_MAX <= door.workers.connections() {
         tracing::warn!(%peer, "too many connections");
         return;
@@ -96,10 +105,10 @@ fn hand_over(stream: TcpStream, peer: SocketAddr, protocol: Protocol, door: &Doo
     let Ok(stream) = stream.into_std() else { return };
     let held = door.clone();
     // A worker that is too busy to take it closes it: the peer tries again.
-    let _ = door.workers.run_connection(serve(stream, peer, protocol, held));
+    let _ = door.workers.run_connection(serve(stream, peer, offer, held));
 }
 
-async fn serve(stream: std::net::TcpStream, peer: SocketAddr, protocol: Protocol, door: Door) {
+async fn serve(stream: std::net::TcpStream, peer: SocketAddr, offer: Offer, door: Door) {
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     // Only latency is at stake.
     let _ = stream.set_nodelay(true);
@@ -112,16 +121,20 @@ async fn serve(stream: std::net::TcpStream, peer: SocketAddr, protocol: Protocol
     };
     let receivers = door.intake.config().borrow().receivers.clone();
     let age_max = Duration::from_millis(receivers.grpc_connection_age_max_ms);
-    match protocol {
-        Protocol::Grpc => {
-            let bytes_max = receivers.grpc_message_bytes_max;
-            let session = Arc::new(Session::new(door.intake.clone(), sender, bytes_max));
-            grpc::serve(stream, session, age_max, door.closing.clone()).await;
+    let intake = door.intake.clone();
+    let session = match offer {
+        Offer::OtlpGrpc => Session::new(intake, sender, receivers.grpc_message_bytes_max),
+        Offer::OtlpHttp => Session::new(intake, sender, receivers.http_body_bytes_max),
+        Offer::SamplingGrpc | Offer::SamplingHttp => Session::of_remote_sampler(intake, sender),
+    };
+    let session = Arc::new(session);
+    let closing = door.closing.clone();
+    match offer {
+        Offer::OtlpGrpc | Offer::SamplingGrpc => {
+            grpc::serve(stream, session, age_max, closing).await;
         }
-        Protocol::Http => {
-            let bytes_max = receivers.http_body_bytes_max;
-            let session = Arc::new(Session::new(door.intake.clone(), sender, bytes_max));
-            http::serve(stream, session, age_max, door.closing.clone()).await;
+        Offer::OtlpHttp | Offer::SamplingHttp => {
+            http::serve(stream, session, age_max, closing).await;
         }
     }
 }

@@ -44,6 +44,7 @@ pub fn config() -> Config {
             grpc_connection_age_max_ms: 60_000,
             http_port: 0,
             http_body_bytes_max: 1 << 20,
+            jaeger_remote_sampling: None,
         },
         batch: Batch { timeout_ms: 20, items: 1000, bytes_max: 4 << 20 },
         limiter: Limiter { soft_bytes: 400 << 20, hard_bytes: 500 << 20, check_interval_ms: 20 },

@@ -11,6 +11,35 @@ pub struct Receivers {
     /// OTLP, on a Service that leads to the agent of the sender's own node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp: Option<OtlpReceivers>,
+    /// Tells SDKs with a Jaeger remote sampler which share of their traces to keep: what the heads
+    /// of SamplingPolicies leave, by the namespace of the asking pod. They then make no spans that
+    /// would be sampled out on arrival. SDKs that choose traces as Go's, Rust's and Python's do are
+    /// told that rate; others are told to keep all once their spans say what they are. While it is
+    /// enabled, spans without `ot=th` and `ot=rv` in their `tracestate` are given an `rv`, so that no
+    /// head thins again what an SDK thinned, and adjusted counts are right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_remote_sampling: Option<JaegerRemoteSampling>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JaegerRemoteSampling {
+    /// Whether agents listen for such questions.
+    pub enabled: bool,
+    /// Port of `jaeger.api_v2.SamplingManager`. Agents run without root, so ports below 1024 are not
+    /// to be had.
+    #[schemars(range(min = 1024, max = 65535))]
+    pub grpc_port: i32,
+    /// Port of `GET /sampling?service=NAME`. Agents run without root, so ports below 1024 are not to
+    /// be had.
+    #[schemars(range(min = 1024, max = 65535))]
+    pub http_port: i32,
+}
+
+impl Default for JaegerRemoteSampling {
+    fn default() -> Self {
+        Self { enabled: false, grpc_port: 14250, http_port: 5778 }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -122,6 +122,11 @@ pub struct Endpoints {
     #[serde(rename = "otlpHTTP")]
     #[schemars(length(max = 255))]
     pub otlp_http: String,
+    /// For Jaeger remote samplers over HTTP, where `receivers.jaegerRemoteSampling` is enabled.
+    /// Example: `http://sluice-agent.sluice-system:5778/sampling`.
+    #[serde(rename = "jaegerRemoteSampling", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub jaeger_remote_sampling: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

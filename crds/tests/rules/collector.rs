@@ -24,6 +24,7 @@ fn own() -> Vec<Case> {
     let mut long_name = object("Collector", &json!({}));
     long_name["metadata"]["name"] = "a-name-of-more-than-forty-characters-is-too-long".into();
     let digest = format!("sha256:{}", "0".repeat(64));
+    let asked = |enabled, grpc: u16, http: u16| json!({"receivers": {"jaegerRemoteSampling": {"enabled": enabled, "grpcPort": grpc, "httpPort": http}}});
     let tolerated = |surge, unavailable| json!({"rollout": {"agent": {"maxSurge": surge, "maxUnavailable": unavailable}}});
     vec![
         Case {
@@ -52,6 +53,19 @@ fn own() -> Vec<Case> {
             "selfMonitoring.metrics.port must differ from 4319, the gateways'",
             &json!({"selfMonitoring": {"metrics": {"port": 4320}}}),
             &json!({"selfMonitoring": {"metrics": {"port": 4319}}}),
+        ),
+        case(
+            "spec",
+            "receivers.jaegerRemoteSampling.grpcPort and httpPort must differ",
+            &asked(true, 5778, 14250),
+            &asked(true, 5778, 5778),
+        ),
+        case(
+            "spec",
+            "the ports of receivers.jaegerRemoteSampling must differ from those of receivers.otlp \
+             and from selfMonitoring.metrics.port",
+            &asked(false, 4317, 8888),
+            &asked(true, 14250, 8888),
         ),
         case(
             "spec.image",

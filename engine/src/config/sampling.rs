@@ -1,6 +1,7 @@
 //! Sampling policies as collectors read them. A probability is in parts per million.
 
 use serde::{Deserialize, Serialize};
+use sluice_wire::sampling::Threshold;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// As a probability: everything.
@@ -201,6 +202,24 @@ impl Sampling {
     /// Traces are passed on as they come.
     pub fn is_empty(&self) -> bool {
         self.policies.is_empty()
+    }
+}
+
+impl Policy {
+    /// What its head leaves of traces, where it is in force.
+    pub fn head_in_force(&self) -> Option<Threshold> {
+        let head = self.head.as_ref().filter(|_| self.mode == Mode::Enforce)?;
+        head.keep_ppm.map(Threshold::from_ppm)
+    }
+}
+
+impl Scope {
+    /// Whether spans of this namespace that these pipelines take are in it.
+    pub fn has(&self, namespace: Option<&str>, pipelines: &BTreeSet<&str>) -> bool {
+        let names = self.pipelines.as_ref();
+        let by_pipeline =
+            names.is_none_or(|names| pipelines.iter().any(|pipeline| names.contains(*pipeline)));
+        by_pipeline && self.namespace.as_deref().is_none_or(|own| Some(own) == namespace)
     }
 }
 

@@ -152,14 +152,7 @@ impl Rules {
 
     /// The number of the set of policies that are about these spans.
     pub(super) fn scope(&self, namespace: Option<&str>, pipelines: &BTreeSet<&str>) -> u16 {
-        let is_about = |own: &PolicyRules| {
-            let scope = &own.policy.scope;
-            let by_pipeline = scope
-                .pipelines
-                .as_ref()
-                .is_none_or(|names| pipelines.iter().any(|pipeline| names.contains(*pipeline)));
-            by_pipeline && scope.namespace.as_deref().is_none_or(|own| Some(own) == namespace)
-        };
+        let is_about = |own: &PolicyRules| own.policy.scope.has(namespace, pipelines);
         let all = self.policies.iter().enumerate();
         let set: Vec<u16> = all.filter(|(_, own)| is_about(own)).map(|(at, _)| at as u16).collect();
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,11 +171,8 @@ impl Rules {
     /// What the heads of the policies of a scope leave of traces.
     pub(super) fn head(&self, scope: u16) -> Threshold {
         let policies = self.policies_of(scope).into_iter();
-        let heads = policies.filter_map(|policy| {
-            let policy = &self.policies[usize::from(policy)].policy;
-            let head = policy.head.as_ref().filter(|_| policy.mode == Mode::Enforce)?;
-            head.keep_ppm.map(Threshold::from_ppm)
-        });
+        let heads =
+            policies.filter_map(|policy| self.policies[usize::from(policy)].policy.head_in_force());
         heads.max().unwrap_or_default()
     }
 

@@ -7,6 +7,7 @@ mod model;
 mod odd;
 mod random;
 mod rates;
+mod remote;
 mod spans;
 mod world;
 

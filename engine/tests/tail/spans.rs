@@ -26,14 +26,24 @@ pub(crate) type Left = (u128, u64, u64);
 
 /// One request, a resource for each run of spans of one service.
 pub(crate) fn request(all: &[&Span]) -> Vec<u8> {
+    request_by(all, None)
+}
+
+/// By an SDK of this language.
+pub(crate) fn request_by(all: &[&Span], language: Option<&str>) -> Vec<u8> {
     let mut body = Vec::new();
     for of_service in all.chunk_by(|one, other| one.service == other.service) {
         let mut scope = Vec::new();
         field(&mut scope, 1, &text_field(1, "tests"));
         of_service.iter().for_each(|span| field(&mut scope, 2, &message(span)));
         let mut block = Vec::new();
-        let attribute = attribute("service.name", &text_field(1, of_service[0].service));
-        field(&mut block, 1, &nested(1, &attribute));
+        let service = attribute("service.name", &text_field(1, of_service[0].service));
+        let mut resource = nested(1, &service);
+        if let Some(language) = language {
+            let language = attribute("telemetry.sdk.language", &text_field(1, language));
+            resource.extend(nested(1, &language));
+        }
+        field(&mut block, 1, &resource);
         field(&mut block, 2, &scope);
         field(&mut body, 1, &block);
     }

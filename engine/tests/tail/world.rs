@@ -1,13 +1,15 @@
 //! A collector's tail on its own: two namespaces, each with a pipeline, a clock that the test owns.
 
-use crate::spans::{Left, Span, read, request};
+use crate::spans::{Left, Span, read, request, request_by};
 use sluice_engine::compiled::Compiled;
 use sluice_engine::config::sampling::{AtMost, Cap, Floor, Match, Mode, Policy, Sampling, Scope};
 use sluice_engine::config::{Config, Namespaces};
+use sluice_engine::remote_sampling::RemoteSampling;
 use sluice_engine::sender::{Pod, Sender, Source};
 use sluice_engine::tail::{Decisions, Now, Request, Sorter, Tail};
 use sluice_engine::tick::Tick;
 use sluice_wire::sampling::Threshold;
+use sluice_wire::{Limits, Signal, survey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ pub(crate) const NAMESPACES: [&str; 2] = ["pay", "shop"];
 pub(crate) struct World {
     pub(crate) tail: Tail,
     compiled: Compiled,
+    pub(crate) remote: RemoteSampling,
     sorters: BTreeMap<&'static str, Sorter>,
     pub(crate) now_ms: u64,
     pub(crate) left: Vec<Left>,
@@ -31,7 +34,8 @@ impl World {
     pub(crate) fn new(sampling: &Sampling, shards: usize) -> Self {
         Self {
             tail: Tail::new(sampling, shards, 7).unwrap(),
-            compiled: compiled(),
+            compiled: compiled(sampling),
+            remote: RemoteSampling::default(),
             sorters: BTreeMap::new(),
             now_ms: 0,
             left: Vec::new(),
@@ -42,17 +46,51 @@ impl World {
 
     /// One request of a sender in this namespace.
     pub(crate) fn send(&mut self, namespace: &'static str, spans: &[&Span]) {
-        let pod = Pod { namespace: namespace.to_owned(), ..Pod::default() };
-        let body = request(spans);
+        self.offer(namespace, &request(spans));
+    }
+
+    /// The same, in an agent with remote sampling.
+    pub(crate) fn send_marked(
+        &mut self,
+        namespace: &'static str,
+        spans: &[&Span],
+        language: Option<&str>,
+    ) {
+        let body = request_by(spans, language);
+        let survey = survey(Signal::Traces, &body, &Limits::default()).unwrap();
+        let marked = self.remote.mark(&sender(namespace), (&body, &survey), self.now().tick);
+        if marked.is_news {
+            self.remote.learn(&sender(namespace), (&body, &survey));
+        }
+        self.offer(namespace, &marked.body);
+    }
+
+    /// What a service of this namespace is told to keep.
+    pub(crate) fn ask(&mut self, namespace: &'static str, service: &str) -> f64 {
+        let now = self.now();
+        let told = self.remote.tell(&self.compiled, (&sender(namespace), service), now);
+        told.probability()
+    }
+
+    pub(crate) fn set_rules(&mut self, sampling: &Sampling) {
+        self.compiled = compiled(sampling);
+        self.tail.set_rules(sampling).unwrap();
+    }
+
+    fn now(&self) -> Now {
+        Now { tick: tick(self.now_ms), wall_ns: START_NS + self.now_ms * 1_000_000 }
+    }
+
+    fn offer(&mut self, namespace: &'static str, body: &[u8]) {
         let request = Request {
             compiled: &self.compiled,
             generation: 1,
-            sender: &Sender::Pod(Arc::new(pod)),
+            sender: &sender(namespace),
             source: &Source::Otlp,
-            body: &body,
+            body,
             admitted: Some(Threshold::EVERYTHING),
         };
-        let now = Now { tick: tick(self.now_ms), wall_ns: START_NS + self.now_ms * 1_000_000 };
+        let now = self.now();
         let sorter = self.sorters.entry(namespace).or_default();
         let taken = self.tail.offer(sorter, &request, now);
         self.held += taken.held.iter().map(|(_, items)| items).sum::<u64>();
@@ -88,11 +126,16 @@ impl World {
     }
 }
 
+fn sender(namespace: &str) -> Sender {
+    let namespace = namespace.to_owned();
+    Sender::Pod(Arc::new(Pod { uid: namespace.clone(), namespace, ..Pod::default() }))
+}
+
 fn tick(ms: u64) -> Tick {
     Tick(Duration::from_millis(ms))
 }
 
-fn compiled() -> Compiled {
+fn compiled(sampling: &Sampling) -> Compiled {
     let mut config = Config::from_bytes(include_bytes!("../config-1.json")).unwrap();
     let (_, pipeline) = config.pipelines.pop_first().unwrap();
     let of = |namespace: &str| {
@@ -104,6 +147,7 @@ fn compiled() -> Compiled {
         (format!("{namespace}/all"), pipeline)
     };
     config.pipelines = NAMESPACES.into_iter().map(of).collect();
+    config.sampling = sampling.clone();
     Compiled::new(config).unwrap()
 }
 

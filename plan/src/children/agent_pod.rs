@@ -53,17 +53,22 @@ fn container(source: &Source<'_>) -> Container {
     arguments.extend(pod::arguments(source));
     let mut mounts = pod::mounts();
     mounts.push(mount("pod-logs", POD_LOGS, true));
+    let mut ports = vec![
+        port("otlp-grpc", spec.grpc().port),
+        port("otlp-http", spec.http().port),
+        port("metrics", spec.metrics().port),
+    ];
+    if let Some(asked) = spec.jaeger_remote_sampling() {
+        ports.push(port("jaeger-grpc", asked.grpc_port));
+        ports.push(port("jaeger-http", asked.http_port));
+    }
     Container {
         args: Some(arguments),
         env: Some(vec![
             pod::field("NODE_NAME", "spec.nodeName"),
             pod::field("POD_IP", "status.podIP"),
         ]),
-        ports: Some(vec![
-            port("otlp-grpc", spec.grpc().port),
-            port("otlp-http", spec.http().port),
-            port("metrics", spec.metrics().port),
-        ]),
+        ports: Some(ports),
         volume_mounts: Some(mounts),
         ..pod::collector(source, "agent", &spec.agent().resources)
     }

@@ -7,15 +7,20 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 pub(super) fn service(source: &Source<'_>) -> Service {
     let spec = &source.collector.spec;
+    let mut ports = vec![
+        port("otlp-grpc", spec.grpc().port, "kubernetes.io/h2c"),
+        port("otlp-http", spec.http().port, "http"),
+    ];
+    if let Some(asked) = spec.jaeger_remote_sampling() {
+        ports.push(port("jaeger-grpc", asked.grpc_port, "kubernetes.io/h2c"));
+        ports.push(port("jaeger-http", asked.http_port, "http"));
+    }
     Service {
         metadata: metadata(source, AGENT, agent_name(source.name)),
         spec: Some(ServiceSpec {
             selector: Some(selector(source, AGENT)),
             internal_traffic_policy: Some("Local".into()),
-            ports: Some(vec![
-                port("otlp-grpc", spec.grpc().port, "kubernetes.io/h2c"),
-                port("otlp-http", spec.http().port, "http"),
-            ]),
+            ports: Some(ports),
             ..ServiceSpec::default()
         }),
         status: None,

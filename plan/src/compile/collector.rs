@@ -4,7 +4,7 @@ use super::gateway::{self, Gateways};
 use crate::observed::Settings;
 use crate::problem::Problem;
 use sluice_crds::CollectorSpec;
-use sluice_engine::config::{Batch, Cluster, Config, Limiter, Receivers};
+use sluice_engine::config::{Batch, Cluster, Config, JaegerRemoteSampling, Limiter, Receivers};
 
 /// Longest name of a Collector: with `sluice-agent-` before and a suffix after it, it is the name
 /// of its children.
@@ -53,6 +53,7 @@ pub(super) fn compile(
             grpc_connection_age_max_ms: grpc.max_connection_age.millis(),
             http_port: port("spec.receivers.otlp.http.port", http.port)?,
             http_body_bytes_max: http.max_body_size.bytes(),
+            jaeger_remote_sampling: remote_sampling(spec)?,
         },
         batch: Batch {
             timeout_ms: batch.timeout.millis(),
@@ -78,6 +79,14 @@ fn check_name(name: &str) -> Result<(), Problem> {
 
 fn port(path: &str, port: i32) -> Result<u16, Problem> {
     u16::try_from(port).map_err(|_| Problem::invalid(path, "is no port", "use 1024 to 65535"))
+}
+
+fn remote_sampling(spec: &CollectorSpec) -> Result<Option<JaegerRemoteSampling>, Problem> {
+    let Some(asked) = spec.jaeger_remote_sampling() else { return Ok(None) };
+    Ok(Some(JaegerRemoteSampling {
+        grpc_port: port("spec.receivers.jaegerRemoteSampling.grpcPort", asked.grpc_port)?,
+        http_port: port("spec.receivers.jaegerRemoteSampling.httpPort", asked.http_port)?,
+    }))
 }
 
 fn limiter(spec: &CollectorSpec) -> Result<Limiter, Problem> {

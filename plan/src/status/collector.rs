@@ -290,6 +290,9 @@ fn endpoints(name: &str, spec: &CollectorSpec, settings: &Settings) -> Endpoints
     Endpoints {
         otlp_grpc: format!("{host}:{}", spec.grpc().port),
         otlp_http: format!("http://{host}:{}", spec.http().port),
+        jaeger_remote_sampling: spec
+            .jaeger_remote_sampling()
+            .map(|asked| format!("http://{host}:{}/sampling", asked.http_port)),
     }
 }
 

@@ -315,6 +315,7 @@ fn config(start_at: StartAt) -> Config {
             grpc_connection_age_max_ms: 1,
             http_port: 0,
             http_body_bytes_max: 1,
+            jaeger_remote_sampling: None,
         },
         batch: Batch { timeout_ms: 1, items: 500, bytes_max: 1 << 20 },
         limiter: Limiter { soft_bytes: 1, hard_bytes: 2, check_interval_ms: 1 },

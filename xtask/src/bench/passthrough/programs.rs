@@ -68,6 +68,7 @@ fn config(codec: Codec, place: &Place) -> Config {
             grpc_connection_age_max_ms: 3_600_000,
             http_port: place.http,
             http_body_bytes_max: 16 * MIB,
+            jaeger_remote_sampling: None,
         },
         batch: Batch { timeout_ms: 5000, items: 8192, bytes_max: 4 * MIB },
         limiter: Limiter { soft_bytes: 300 * MIB, hard_bytes: 400 * MIB, check_interval_ms: 1000 },
