@@ -8,6 +8,7 @@ mod commands;
 mod contest;
 mod generate;
 mod image;
+mod jaeger;
 #[cfg(test)]
 mod layers;
 mod oracle;
@@ -43,6 +44,8 @@ enum Command {
     Oracle(oracle::Arguments),
     /// Scales, rolls and kills gateways under load, as programs: no planned change tears a trace.
     Ring(ring::Arguments),
+    /// Has Go's SDK take its rate from Sluice: its spans must count right, and pass but once.
+    Jaeger(jaeger::Arguments),
     /// Builds Sluice's container image; puts it on the cluster's node when that is up.
     Image(image::Arguments),
     /// Writes the files that are made from the code (CRDs, reference pages, chart copies).
@@ -57,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(action) => bench::run(&action),
         Command::Oracle(arguments) => oracle::run(&arguments),
         Command::Ring(arguments) => ring::run(&arguments),
+        Command::Jaeger(arguments) => jaeger::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
         Command::Generate => generate::run(),
     }

@@ -104,6 +104,7 @@ impl Tally {
         }
         if arguments.only.is_none() {
             self.step("oracle", oracle());
+            self.step("jaeger", jaeger());
         }
         let started = Instant::now();
         let flags = arguments.only.as_deref().map_or(vec![], |only| vec!["--only", only]);
@@ -136,6 +137,11 @@ fn totals(output: &str) -> (u64, u64) {
 /// Against the OpenTelemetry Collector's samplers; fewer traces than by itself, all cases.
 fn oracle() -> Command {
     cargo(&["run", "--release", "-p", "xtask", "--", "oracle", "--traces", "20000"])
+}
+
+/// Go's SDK, with its rate from Sluice.
+fn jaeger() -> Command {
+    cargo(&["run", "--release", "-p", "xtask", "--", "jaeger"])
 }
 
 /// The README's first command, for 20 seconds; its data goes to a folder of this run.

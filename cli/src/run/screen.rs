@@ -74,6 +74,9 @@ impl Screen {
             local.collector
         ));
         say(format_args!("  metrics: http://{metrics}/metrics"));
+        if let Some(asked) = running.sampling_http_address() {
+            say(format_args!("  for Jaeger remote samplers: http://{asked}/sampling"));
+        }
         for policy in local.config.sampling.policies.keys() {
             say(format_args!("  SamplingPolicy {policy} decides which traces are kept"));
         }

@@ -52,7 +52,7 @@ fn list(policy: &Value, codec: Codec, memory: Memory, place: &Place) -> Value {
     let items = [
         json!({
             "apiVersion": API, "kind": "Collector", "metadata": {"name": "default"},
-            "spec": collector(memory),
+            "spec": collector(memory, place),
         }),
         object("TelemetryPipeline", &pipeline()),
         object("Destination", &destination(codec, place)),
@@ -66,12 +66,20 @@ fn object(kind: &str, spec: &Value) -> Value {
     json!({"apiVersion": API, "kind": kind, "metadata": metadata, "spec": spec})
 }
 
-fn collector(memory: Memory) -> Value {
+fn collector(memory: Memory, place: &Place) -> Value {
     let (limit, soft, hard) = match memory {
         Memory::Ample => ("12Gi", "8Gi", "10Gi"),
         Memory::Default => ("640Mi", "400Mi", "500Mi"),
     };
+    let receivers = match place.sampling {
+        Some([grpc, http]) => {
+            let ports = json!({"enabled": true, "grpcPort": grpc, "httpPort": http});
+            json!({"jaegerRemoteSampling": ports})
+        }
+        None => json!({}),
+    };
     json!({
+        "receivers": receivers,
         "batch": {"timeout": "1s", "sendBatchSize": 8192},
         "agent": {
             "resources": {"limits": {"memory": limit}},
@@ -132,8 +140,8 @@ mod tests {
 
     #[test]
     fn the_api_has_all_fields_that_are_written() {
-        let place = Place::new(([127, 0, 0, 1], 4317).into()).unwrap();
-        assert!(is_known::<CollectorSpec>(&collector(Memory::Default)));
+        let place = Place::new(([127, 0, 0, 1], 4317).into()).unwrap().with_sampling().unwrap();
+        assert!(is_known::<CollectorSpec>(&collector(Memory::Default, &place)));
         assert!(is_known::<TelemetryPipelineSpec>(&pipeline()));
         assert!(is_known::<DestinationSpec>(&destination(Codec::Plain, &place)));
         assert!(!is_known::<CollectorSpec>(&json!({"batch": {"time": "1s"}})));

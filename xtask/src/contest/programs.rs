@@ -32,6 +32,8 @@ pub(crate) struct Place {
     pub(crate) grpc: u16,
     pub(crate) http: u16,
     pub(crate) metrics: u16,
+    /// Where Sluice tells rates, by gRPC and by HTTP; `None`: nowhere.
+    pub(crate) sampling: Option<[u16; 2]>,
     pub(crate) destination: SocketAddr,
 }
 
@@ -84,8 +86,13 @@ impl Place {
             grpc: free_port()?,
             http: free_port()?,
             metrics: free_port()?,
+            sampling: None,
             destination,
         })
+    }
+
+    pub(crate) fn with_sampling(self) -> Result<Self> {
+        Ok(Self { sampling: Some([free_port()?, free_port()?]), ..self })
     }
 
     /// Returns once the program listens.

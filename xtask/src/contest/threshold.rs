@@ -73,7 +73,7 @@ pub(crate) fn ot_field<'a>(state: &'a str, name: &str) -> Option<&'a str> {
     ot.split(';').find_map(|field| field.strip_prefix(name)?.strip_prefix(':'))
 }
 
-fn threshold_of(digits: &str) -> u64 {
+pub(crate) fn threshold_of(digits: &str) -> u64 {
     u64::from_str_radix(&format!("{digits:0<14}"), 16).unwrap_or_default()
 }
 
