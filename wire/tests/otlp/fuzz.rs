@@ -3,7 +3,9 @@
 use super::arbitrary;
 use super::random::Random;
 use super::reference::Request;
-use sluice_wire::{Limits, ResourceEdit, Signal, json, split, survey, thin_traces, write_block};
+use sluice_wire::{
+    Limits, ResourceEdit, Signal, Told, json, mark_traces, split, survey, thin_traces, write_block,
+};
 
 const BODIES: u64 = 8000;
 
@@ -58,6 +60,9 @@ fn fuzz(signal: Signal, body: &[u8], seed: u64) -> bool {
         let thinned = thin_traces(body, 1 << 55, &mut out);
         assert_eq!(thinned.kept + thinned.sampled_out, found.items, "{at}");
         assert_eq!(survey(signal, &out, &Limits::default()).unwrap().items, thinned.kept, "{at}");
+        let marked = mark_traces(body, &found, |_| Told::default());
+        let again = survey(signal, &marked, &Limits::default()).unwrap();
+        assert_eq!(again.items, found.items, "{at}");
     }
     true
 }
