@@ -86,7 +86,8 @@ impl Sorter {
             unwanted: 0,
             lost: Vec::new(),
             samples: Vec::new(),
-            words: rules.words(),
+            // Without policies too a span has its bits: shards pair the two.
+            words: rules.words().max(1),
             has_error: false,
         };
         let mut current = None;

@@ -198,3 +198,15 @@ fn what_is_shed_counts_as_dropped_and_its_errors_as_lost() {
     assert_eq!((counts.traces, counts.kept), (1500, 1000));
     assert_eq!((counts.error_traces, counts.error_traces_kept), (150, 100));
 }
+
+#[test]
+fn a_request_that_meets_the_end_of_the_last_policy_loses_no_span() {
+    let mut world = World::new(&one(policy("shop", Some(0))), 2);
+    // An agent asks whether a policy is in force before it offers: another thread may end it then.
+    world.set_rules(&Sampling::default());
+    let span = span(&mut Random(4));
+    world.send("shop", &[&span]);
+    assert_eq!((world.held, world.tail.open_traces()), (1, 1));
+    world.harvest_all();
+    assert_eq!((world.left.len(), world.held), (1, 0));
+}
