@@ -50,12 +50,22 @@ fn images_and_claims() -> Result<Built> {
     let folder = sluice.parent().unwrap_or(Path::new(".")).to_owned();
     let load_archive = folder.join("e2e-load-image.tar");
     image::write("sluice.dev/e2e-load:test", &[load], "/usr/bin/sluice-e2e-load", &load_archive)?;
-    let collector = programs::ensure("otelcol")?.join("otelcol");
-    let collector_archive = folder.join("otelcol-image.tar");
-    image::write("sluice.dev/otelcol:test", &[collector], "/usr/bin/otelcol", &collector_archive)?;
+    let mut archives = vec![sluice, load_archive];
+    for set in ["otelcol", "sdk"] {
+        archives.push(go_image(set, &folder)?);
+    }
     programs::ensure("helm")?;
     programs::ensure("kstatus")?;
-    Ok(Built { archives: vec![sluice, load_archive, collector_archive], claims })
+    Ok(Built { archives, claims })
+}
+
+/// The image of a Go set that is one program of its name.
+fn go_image(set: &str, folder: &Path) -> Result<PathBuf> {
+    let program = programs::ensure(set)?.join(set);
+    let archive = folder.join(format!("{set}-image.tar"));
+    let (name, entrypoint) = (format!("sluice.dev/{set}:test"), format!("/usr/bin/{set}"));
+    image::write(&name, &[program], &entrypoint, &archive)?;
+    Ok(archive)
 }
 
 fn put_on_node(built: &Built) -> Result<Cluster> {
