@@ -44,6 +44,19 @@ impl Destination {
         whole.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
+    /// The spans that have arrived, in OTLP JSON.
+    pub(crate) fn spans(&self) -> Result<Vec<Value>> {
+        let mut items = self.requests("traces")?;
+        for member in ["resourceSpans", "scopeSpans", "spans"] {
+            let inner = items.iter_mut().filter_map(|item| match item[member].take() {
+                Value::Array(inner) => Some(inner),
+                _ => None,
+            });
+            items = inner.flatten().collect();
+        }
+        Ok(items)
+    }
+
     /// How often each id with this prefix has arrived as a signal.
     pub(crate) fn arrivals(&self, signal: &str, prefix: &str) -> Result<BTreeMap<String, usize>> {
         let mut arrivals = BTreeMap::new();

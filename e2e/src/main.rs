@@ -3,8 +3,10 @@
 
 mod claims;
 mod destination;
+mod gateways;
 mod http;
 mod kubectl;
+mod sdk;
 mod sender;
 mod stage;
 

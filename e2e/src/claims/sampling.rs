@@ -1,5 +1,6 @@
 //! A policy decides whole traces on gateways, and what it says is what arrives.
 
+use crate::gateways;
 use crate::kubectl::{apply, kubectl, wait_for};
 use crate::stage::Stage;
 use anyhow::{Context, Result, ensure};
@@ -29,7 +30,7 @@ pub(crate) fn traces_are_sampled_whole_by_the_gateways(stage: &Stage) -> Result<
     stage.pipeline(namespace)?;
     apply(&POLICY.replace("NAMESPACE", namespace))?;
     stage.ready(namespace, "samplingpolicy/shop")?;
-    gateways_are("2/2")?;
+    gateways::wait_for_summary("2/2")?;
     let app = stage
         .sender(namespace, "sampled")
         .with("--signals=traces")
@@ -45,25 +46,11 @@ pub(crate) fn traces_are_sampled_whole_by_the_gateways(stage: &Stage) -> Result<
     let fewer = r#"{"spec": {"gateway": {"autoscaling": {"minReplicas": 1, "maxReplicas": 1},
         "traceRouting": {"handoff": {"timeout": "5s"}}}}}"#;
     kubectl(&["patch", "collector", "default", "--type=merge", "-p", fewer])?;
-    gateways_are("1/1")?;
+    gateways::wait_for_summary("1/1")?;
     let as_before = r#"{"spec": {"gateway": null}}"#;
     kubectl(&["patch", "collector", "default", "--type=merge", "-p", as_before])?;
     kubectl(&["-n", namespace, "delete", "samplingpolicy", "shop"])?;
-    wait_for("no gateway without a policy", Duration::from_secs(120), || {
-        let label = "app.kubernetes.io/name=sluice-gateway";
-        let pods = kubectl(&["-n", "sluice-system", "get", "pods", "-l", label, "-o", "name"])?;
-        ensure!(pods.is_empty(), "there are {pods}");
-        Ok(())
-    })
-}
-
-fn gateways_are(wanted: &str) -> Result<()> {
-    wait_for(&format!("gateways to be {wanted}"), Duration::from_secs(120), || {
-        let path = "jsonpath={.status.gateways.summary}";
-        let found = kubectl(&["get", "collector", "default", "-o", path])?;
-        ensure!(found == wanted, "gateways are {found:?}");
-        Ok(())
-    })
+    gateways::wait_for_none()
 }
 
 /// Within one percent, and of errors exactly.
@@ -92,7 +79,8 @@ fn kept() -> BTreeSet<String> {
     (0..SPANS).filter(is_kept).map(|number| format!("sampled-{number}")).collect()
 }
 
-/// Of the trace id that the load program makes (`src/bin/load.rs`): its last 56 bits.
+/// Of the trace id that the load program (`src/bin/load.rs`) makes, and the one of `xtask/go/sdk`:
+/// its last 56 bits.
 fn randomness(trace: usize) -> u64 {
     let mut mixed = (trace as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
