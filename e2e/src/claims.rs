@@ -1,6 +1,7 @@
 //! The claims, in the order in which they are checked.
 
 mod absence;
+mod articles;
 mod bad_input;
 mod canary;
 mod conditions;
@@ -47,6 +48,7 @@ pub(crate) const ALL: &[(&str, Claim)] = claims![
     repair::a_child_edited_or_deleted_by_hand_is_repaired,
     verdicts::sixty_bad_objects_get_the_same_verdict_from_check_and_the_api_server,
     sampling::traces_are_sampled_whole_by_the_gateways,
+    articles::what_the_articles_policy_keeps_of_an_sdk_s_traces_arrives_whole,
     strangers::a_pod_without_an_agent_s_token_cannot_send_to_a_gateway,
     canary::a_secret_s_value_appears_nowhere,
     bad_input::malformed_otlp_gets_the_specified_code,

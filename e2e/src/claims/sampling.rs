@@ -81,7 +81,7 @@ fn kept() -> BTreeSet<String> {
 
 /// Of the trace id that the load program (`src/bin/load.rs`) makes, and the one of `xtask/go/sdk`:
 /// its last 56 bits.
-fn randomness(trace: usize) -> u64 {
+pub(super) fn randomness(trace: usize) -> u64 {
     let mut mixed = (trace as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
