@@ -4,6 +4,7 @@
 use super::{Cluster, NODE_ADDRESS, SERVICE_RANGE};
 use crate::commands;
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use std::fs::{self, File};
 use std::process::Command;
@@ -37,14 +38,23 @@ pub(super) fn make(cluster: &Cluster) -> Result<()> {
 /// Unmounts everything below the cluster's folder, innermost first: the network namespace, those
 /// of pods, root file systems and volumes.
 pub(super) fn unmount(cluster: &Cluster) -> Result<()> {
-    let mounts = fs::read_to_string("/proc/mounts").context("read /proc/mounts")?;
-    let below = format!("{}/", cluster.folder.display());
-    let inside = |line: &&str| line.split(' ').nth(1).is_some_and(|path| path.starts_with(&below));
-    let mut paths: Vec<&str> =
-        mounts.lines().filter(inside).filter_map(|line| line.split(' ').nth(1)).collect();
-    paths.sort_unstable();
-    for path in paths.iter().rev() {
-        umount2(*path, MntFlags::MNT_DETACH).with_context(|| format!("unmount {path}"))?;
+    for path in mounted(cluster)?.iter().rev() {
+        match umount2(path.as_str(), MntFlags::MNT_DETACH) {
+            // Whoever cleans up after a shim was faster.
+            Err(Errno::EINVAL | Errno::ENOENT) if !mounted(cluster)?.contains(path) => {}
+            unmounted => unmounted.with_context(|| format!("unmount {path}"))?,
+        }
     }
     Ok(())
+}
+
+/// What is mounted below the cluster's folder, outermost first.
+fn mounted(cluster: &Cluster) -> Result<Vec<String>> {
+    let mounts = fs::read_to_string("/proc/mounts").context("read /proc/mounts")?;
+    let below = format!("{}/", cluster.folder.display());
+    let paths = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.starts_with(&below)).map(str::to_owned).collect();
+    paths.sort_unstable();
+    Ok(paths)
 }
