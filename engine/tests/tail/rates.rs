@@ -175,3 +175,66 @@ fn a_head_is_an_upper_bound_that_counts_know_of() {
     near(stream.world.left.len() as f64, 2000.0, 0.1);
     near(stream.estimate(), 20_000.0, 0.1);
 }
+
+/// All that depends on what came before, at once.
+fn everything_tracked() -> Sampling {
+    let slower_than =
+        Some(SlowerThan { percentile_ppm: 990_000, window_ms: 600_000, samples_min: 1000 });
+    let rare_operation =
+        Some(RareOperation { below_ppm: 10_000, window_ms: 3_600_000, per_second_max: 20 });
+    let mut own = policy("shop", Some(50_000));
+    own.keep = vec![
+        floor("p99", 500_000, Match { slower_than, ..Match::default() }),
+        floor("rare", 1_000_000, Match { rare_operation, ..Match::default() }),
+    ];
+    let at_most = AtMost::PerSecond(1);
+    own.limit = vec![Cap { name: "errors".to_owned(), matches: errors(), at_most }];
+    own.adaptive = Some(Adaptive {
+        traces_per_second: 60,
+        min_ppm: 1000,
+        max_ppm: 500_000,
+        error_spike: Some(ErrorSpike {
+            factor: 3,
+            errors_per_second_min: 1,
+            raise_to_ppm: 1_000_000,
+            hold_ms: 5000,
+        }),
+    });
+    let tail = Tail { after_root_ms: 400, ..Tail::default() };
+    Sampling { policies: [("shop/a".to_owned(), own)].into(), tail }
+}
+
+#[test]
+fn two_collectors_that_saw_the_same_decide_alike() {
+    let sampling = everything_tracked();
+    let mut worlds = [World::seeded(&sampling, 1, 11), World::seeded(&sampling, 3, 12)];
+    let mut random = Random(4);
+    for half_second in 0..120 {
+        let errors_in = if (60..80).contains(&half_second) { 4 } else { 100 };
+        let spans: Vec<Span> = (0..500)
+            .map(|at| {
+                let span = laws::span(&mut random);
+                Span {
+                    end_ns: span.start_ns + 1_000_000 + random.below(100_000_000),
+                    name: if at % 200 == 7 { "GET /healthz" } else { "GET /" },
+                    is_error: random.one_in(errors_in),
+                    ..span
+                }
+            })
+            .collect();
+        for world in &mut worlds {
+            world.send("shop", &spans.iter().collect::<Vec<_>>());
+            world.now_ms += 500;
+            world.harvest();
+        }
+    }
+    let [one, other] = worlds.map(|mut world| {
+        world.left.sort_unstable();
+        (world.left, world.tail.counts())
+    });
+    assert_eq!(one.0, other.0);
+    assert_eq!(one.1, other.1);
+    let rules = &one.1["shop/a"].rules;
+    let decided = ["p99", "rare", "errors", "default"].map(|rule| rules[rule].decided);
+    assert!(decided.iter().all(|traces| 0 < *traces), "{decided:?}");
+}

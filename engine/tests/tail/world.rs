@@ -32,8 +32,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(sampling: &Sampling, shards: usize) -> Self {
+        Self::seeded(sampling, shards, 7)
+    }
+
+    pub(crate) fn seeded(sampling: &Sampling, shards: usize, seed: u64) -> Self {
         Self {
-            tail: Tail::new(sampling, shards, 7).unwrap(),
+            tail: Tail::new(sampling, shards, seed).unwrap(),
             compiled: compiled(sampling),
             remote: RemoteSampling::default(),
             sorters: BTreeMap::new(),

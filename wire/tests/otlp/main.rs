@@ -8,6 +8,7 @@ mod fuzz;
 mod json;
 mod logs;
 mod mark;
+mod otep235;
 mod random;
 mod realistic;
 mod reference;
