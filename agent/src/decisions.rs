@@ -41,6 +41,9 @@ pub struct Decision {
     pub late_spans: u32,
     /// Since the decision.
     pub age_ms: u64,
+    /// Who decided, where the operator was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
 }
 
 /// A trace id as people write it: 32 hexadecimal digits, or fewer without leading zeros.
@@ -72,6 +75,7 @@ pub(crate) fn answer(flow: &Flow, trace: u128) -> Answer {
             spans: record.spans,
             late_spans: record.late_spans,
             age_ms: age_ms(flow.now(), record.at_ms),
+            gateway: None,
         }),
     }
 }

@@ -190,7 +190,7 @@ async fn gateways_count_what_agents_marked() {
     assert_eq!(gateway.sampling_http_address(), None, "agents are asked");
     let (agent, _of_agent) = run_for_pods(config).await;
     let address = gateway.grpc_address().to_string();
-    let member = Member { name: "a".into(), address, zone: None };
+    let member = Member { name: "a".into(), address };
     agent.set_ring(Ring::new(1, vec![member], vec![0; SLOTS]).unwrap()).await.unwrap();
     let spans = kept_by_the_sdk(ask_http(&agent, "cart").await);
     send_all(&agent, &spans).await;

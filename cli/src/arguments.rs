@@ -156,8 +156,8 @@ pub(crate) struct Explain {
 pub(crate) enum Subject {
     /// Whether a trace was kept: by which rule, with which probability, when.
     ///
-    /// Collectors remember their last decisions, some ten thousand each. The one that held the
-    /// trace is asked: a running `sluice run`, or by way of `kubectl port-forward` an agent.
+    /// Collectors remember their last decisions, some ten thousand each. With --cluster the operator
+    /// asks all gateways; without it one collector is asked, such as a running `sluice run`.
     #[command(after_help = EXIT_CODES)]
     Trace(ExplainTrace),
 }
@@ -170,6 +170,12 @@ pub(crate) struct ExplainTrace {
     /// Where the collector has its metrics, on this machine.
     #[arg(long, default_value = "127.0.0.1:8888", value_name = "HOST:PORT")]
     pub(crate) at: String,
+    /// Asks the cluster that kubectl is set to, by way of its operator.
+    #[arg(long, conflicts_with = "at")]
+    pub(crate) cluster: bool,
+    /// Where the operator runs.
+    #[arg(long, default_value = "sluice-system", value_name = "NAMESPACE")]
+    pub(crate) system_namespace: String,
     /// For people or for programs.
     #[arg(short, long, value_enum, default_value_t = ExplainFormat::Text)]
     pub(crate) output: ExplainFormat,

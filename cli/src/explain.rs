@@ -1,5 +1,7 @@
 //! What became of a trace, and why: asked of a collector, told to a person.
 
+mod cluster;
+
 use crate::arguments::{Explain, ExplainFormat, ExplainTrace, Subject};
 use crate::{Outcome, http, say};
 use anyhow::{Context, Result, bail};
@@ -17,7 +19,9 @@ pub(crate) fn run(arguments: &Explain) -> Result<Outcome> {
 }
 
 fn trace(arguments: &ExplainTrace) -> Result<Outcome> {
-    let ExplainTrace { id, at, output } = arguments;
+    let ExplainTrace { id, at, cluster, system_namespace, output } = arguments;
+    let forward = cluster.then(|| cluster::Forward::start(system_namespace)).transpose()?;
+    let at = forward.as_ref().map_or(at.as_str(), |forward| &forward.address);
     // As `sluice run` prints it, too.
     let at = at.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or(at);
     let nobody = || {
@@ -70,6 +74,9 @@ fn decided(trace: u128, decision: &Decision) -> String {
     let seconds = decision.age_ms as f64 / 1000.0;
     let (spans, late) = (counted(decision.spans), counted(decision.late_spans));
     line("decided", &format!("{seconds:.1} s ago, with {spans}"));
+    if let Some(gateway) = &decision.gateway {
+        line("gateway", gateway);
+    }
     if decision.is_early {
         line("early", "before its wait was over: no room, a trace too large, or a shutdown");
     }

@@ -1,6 +1,7 @@
 //! The claims, in the order in which they are checked.
 
 mod absence;
+mod arrived;
 mod articles;
 mod bad_input;
 mod canary;
@@ -12,6 +13,7 @@ mod isolation;
 mod lifecycle;
 mod rbac;
 mod repair;
+mod ring;
 mod sampling;
 mod signals;
 mod strangers;
@@ -49,6 +51,7 @@ pub(crate) const ALL: &[(&str, Claim)] = claims![
     verdicts::sixty_bad_objects_get_the_same_verdict_from_check_and_the_api_server,
     sampling::traces_are_sampled_whole_by_the_gateways,
     articles::what_the_articles_policy_keeps_of_an_sdk_s_traces_arrives_whole,
+    ring::no_planned_change_of_the_gateways_tears_a_trace,
     strangers::a_pod_without_an_agent_s_token_cannot_send_to_a_gateway,
     canary::a_secret_s_value_appears_nowhere,
     bad_input::malformed_otlp_gets_the_specified_code,

@@ -40,6 +40,15 @@ pub(crate) fn all() -> Result<Vec<Gateway>> {
     pods["items"].as_array().context("no list")?.iter().map(Gateway::of).collect()
 }
 
+/// Of the pods that are not told to end.
+pub(crate) fn names() -> Result<Vec<String>> {
+    let pods = get(&["-n", SYSTEM, "pods", "-l", LABEL])?;
+    let pods = pods["items"].as_array().context("no list")?.clone();
+    let stay = pods.iter().map(|pod| &pod["metadata"]);
+    let stay = stay.filter(|metadata| metadata["deletionTimestamp"].is_null());
+    Ok(stay.filter_map(|metadata| Some(metadata["name"].as_str()?.to_owned())).collect())
+}
+
 impl Gateway {
     fn of(pod: &Value) -> Result<Self> {
         let ports = pod["spec"]["containers"][0]["ports"].as_array().context("no ports")?;

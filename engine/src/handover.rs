@@ -154,8 +154,7 @@ mod tests {
 
     /// The slots of each gateway, in turn.
     fn ring(epoch: u64, names: &[&str]) -> Ring {
-        let member =
-            |name: &&str| Member { name: (*name).to_owned(), address: String::new(), zone: None };
+        let member = |name: &&str| Member { name: (*name).to_owned(), address: String::new() };
         let slots = (0..SLOTS).map(|slot| u16::try_from(slot % names.len()).unwrap()).collect();
         Ring::new(epoch, names.iter().map(member).collect(), slots).unwrap()
     }

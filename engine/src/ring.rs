@@ -35,9 +35,6 @@ pub struct Member {
     pub name: String,
     /// `ip:port`.
     pub address: String,
-    /// Where it stands, when known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub zone: Option<String>,
 }
 
 /// As it is stored and sent.
@@ -170,7 +167,7 @@ mod tests {
     use super::*;
 
     fn members(count: usize) -> Vec<Member> {
-        let member = |at| Member { name: format!("g{at}"), address: String::new(), zone: None };
+        let member = |at| Member { name: format!("g{at}"), address: String::new() };
         (0..count).map(member).collect()
     }
 

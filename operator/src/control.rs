@@ -1,11 +1,14 @@
 //! The control stream: collectors attach, are told what to run, and report. What to run is the
 //! planner's word; what the reports add up to is the planner's arithmetic.
 
+mod lookups;
 mod reports;
 mod review;
 mod session;
 mod tls;
 
+pub use lookups::Lookups;
+pub(crate) use lookups::as_json;
 pub use reports::Reports;
 pub(crate) use review::reviewer;
 pub use review::{AUDIENCE, Identity, Refusal, Reviewer};
@@ -59,6 +62,7 @@ pub struct Desk {
     pub roles: watch::Receiver<Role>,
     pub assignments: watch::Receiver<Assignments>,
     pub reports: Arc<Reports>,
+    pub lookups: Arc<Lookups>,
     pub reviewer: Reviewer,
     pub signer: Signer,
     pub metrics: Metrics,

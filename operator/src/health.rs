@@ -1,6 +1,8 @@
-//! `/healthz`, `/readyz` and `/metrics`. Ready means: everything that is watched has been listed,
+//! `/healthz`, `/readyz` and `/metrics`, and what became of a trace. Ready means: everything that is watched has been listed,
 //! and the control server can show a certificate; what is missing is named in the answer.
 
+use crate::control::{Lookups, as_json};
+use crate::lease::Role;
 use crate::metrics::Metrics;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -10,11 +12,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
+/// The path, followed by a trace id in hexadecimal; as collectors have it.
+const DECISIONS: &str = "/decisions/";
 const CONNECTIONS_MAX: usize = 64;
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(30);
 
@@ -45,28 +50,44 @@ impl Health {
     }
 }
 
+/// What is served.
+#[derive(Clone)]
+pub(crate) struct Pages {
+    pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
+    pub(crate) role: watch::Receiver<Role>,
+    pub(crate) lookups: Arc<Lookups>,
+}
+
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, health: Health, metrics: Metrics) {
+pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             // Out of file descriptors: give the others time to close theirs.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (health, metrics) = (health.clone(), metrics.clone());
+        let pages = pages.clone();
         tokio::spawn(async move {
-            serve_connection(stream, health, metrics).await;
+            serve_connection(stream, peer.ip(), pages).await;
             drop(permit);
         });
     }
 }
 
-async fn serve_connection(stream: TcpStream, health: Health, metrics: Metrics) {
+async fn serve_connection(stream: TcpStream, peer: IpAddr, pages: Pages) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path(), &health, &metrics);
-        async move { Ok::<_, Infallible>(response) }
+        let pages = pages.clone();
+        async move {
+            let path = request.uri().path();
+            let response = match path.strip_prefix(DECISIONS) {
+                Some(trace) => decision(trace, peer, &pages).await,
+                None => answer(request.method(), path, &pages.health, &pages.metrics),
+            };
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -99,6 +120,26 @@ fn answer(
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         },
         _ => text(StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n"),
+    }
+}
+
+/// Rules are named after namespaces, whose pods reach this port too: only the same machine is told,
+/// which a port-forward is.
+async fn decision(trace: &str, peer: IpAddr, pages: &Pages) -> Response<Full<Bytes>> {
+    if !peer.to_canonical().is_loopback() {
+        return text(StatusCode::FORBIDDEN, "only the same machine is told\n");
+    }
+    let is_hex = trace.len() <= 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let Some(trace) = u128::from_str_radix(trace, 16).ok().filter(|_| is_hex) else {
+        return text(StatusCode::BAD_REQUEST, "a trace id is 32 hexadecimal digits\n");
+    };
+    if let Role::Follower { leader } = &*pages.role.borrow() {
+        let leads = format!("another replica leads: the one at {leader}\n");
+        return text(StatusCode::MISDIRECTED_REQUEST, leads);
+    }
+    match pages.lookups.ask(trace).await {
+        Some((gateway, found)) => text(StatusCode::OK, as_json(&gateway, &found).to_string()),
+        None => text(StatusCode::SERVICE_UNAVAILABLE, "no gateway is attached\n"),
     }
 }
 

@@ -24,8 +24,8 @@ pub use apply::{Applied, Applier, ApplyError, Found};
 pub use authority::{Authority, AuthorityError, ServingCertificate};
 pub use calls::CallError;
 pub use control::{
-    AUDIENCE, Assignments, Desk, Identity, Refusal, Reports, Reviewer, Signer, Wanted, WantedRing,
-    serve, server_config,
+    AUDIENCE, Assignments, Desk, Identity, Lookups, Refusal, Reports, Reviewer, Signer, Wanted,
+    WantedRing, serve, server_config,
 };
 pub use events::Events;
 pub use lease::Role;

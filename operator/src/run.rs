@@ -3,10 +3,10 @@
 
 use crate::apply::Applier;
 use crate::authority::{Authority, ServingCertificate};
-use crate::control::{self, Assignments, Desk, Reports, Signer};
+use crate::control::{self, Assignments, Desk, Lookups, Reports, Signer};
 use crate::custody;
 use crate::events::Events;
-use crate::health::{self, Health};
+use crate::health::{self, Health, Pages};
 use crate::lease::{self, Lost, Role};
 use crate::metrics::Metrics;
 use crate::owner;
@@ -83,10 +83,18 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let (stop_election, stopped) = oneshot::channel();
     let mut election = tokio::spawn(elect(config, Arc::clone(&settings), roles, stopped));
     let mut servers = JoinSet::new();
-    servers.spawn(health::serve(listener, health.clone(), metrics.clone()));
+    let lookups = Arc::<Lookups>::default();
+    let pages = Pages {
+        health: health.clone(),
+        metrics: metrics.clone(),
+        role: role.clone(),
+        lookups: Arc::clone(&lookups),
+    };
+    servers.spawn(health::serve(listener, pages));
 
     let (stop, stopping) = watch::channel(false);
-    let operator = Operator { settings: Arc::clone(&settings), metrics, health, client, role };
+    let own = Arc::clone(&settings);
+    let operator = Operator { settings: own, metrics, health, client, role, lookups };
     let mut work = tokio::spawn(operator.work(control, stopping));
     let ended = tokio::select! {
         _ = terminate.recv() => None,
@@ -141,6 +149,7 @@ struct Operator {
     health: Health,
     client: Client,
     role: watch::Receiver<Role>,
+    lookups: Arc<Lookups>,
 }
 
 impl Operator {
@@ -203,6 +212,7 @@ impl Operator {
             roles: self.role.clone(),
             assignments,
             reports,
+            lookups: Arc::clone(&self.lookups),
             reviewer: control::reviewer(self.client.clone(), &self.settings),
             signer: signer(authority.clone()),
             metrics: self.metrics.clone(),

@@ -6,11 +6,12 @@ use flate2::read::GzDecoder;
 use futures::FutureExt;
 use jiff::Timestamp;
 use sluice_operator::{
-    Assignments, Authority, Desk, Identity, Metrics, Refusal, Reports, Reviewer, Role,
+    Assignments, Authority, Desk, Identity, Lookups, Metrics, Refusal, Reports, Reviewer, Role,
     ServingCertificate, Wanted, WantedRing, serve, server_config,
 };
 use sluice_wire::control::control_client::ControlClient;
 use sluice_wire::control::gateway::SigningRequest;
+use sluice_wire::control::sampling::{Found, Known, Record};
 use sluice_wire::control::{
     Adoption, Assignment, FromCollector, Hello, Report, ToCollector, from_collector, to_collector,
 };
@@ -31,6 +32,7 @@ struct Operator {
     roles: watch::Sender<Role>,
     assignments: watch::Sender<Assignments>,
     reports: Arc<Reports>,
+    lookups: Arc<Lookups>,
     wake: Arc<Notify>,
 }
 
@@ -45,10 +47,12 @@ async fn operator(role: Role) -> Operator {
     let (assignments, assigned) = watch::channel(Assignments::default());
     let wake = Arc::new(Notify::new());
     let reports = Arc::new(Reports::new(Duration::from_secs(60), Arc::clone(&wake)));
+    let lookups = Arc::<Lookups>::default();
     let desk = Desk {
         roles: role,
         assignments: assigned,
         reports: Arc::clone(&reports),
+        lookups: Arc::clone(&lookups),
         reviewer: reviewer(),
         signer: {
             let authority = authority.clone();
@@ -64,7 +68,7 @@ async fn operator(role: Role) -> Operator {
         .domain_name(NAME);
     let endpoint = Channel::from_shared(format!("https://{address}")).unwrap();
     let endpoint = endpoint.tls_config(trust).unwrap();
-    Operator { endpoint, roles, assignments, reports, wake }
+    Operator { endpoint, roles, assignments, reports, lookups, wake }
 }
 
 /// Knows one token.
@@ -272,4 +276,44 @@ async fn a_collector_does_not_trust_another_authority() {
         .ca_certificate(Certificate::from_pem(other.certificate_pem()))
         .domain_name(NAME);
     assert!(operator.endpoint.clone().tls_config(trust).unwrap().connect().await.is_err());
+}
+
+/// Answers the next question about a trace as told.
+async fn answer(gateway: &mut Attached, known: Known) {
+    let question = loop {
+        if let to_collector::Message::Lookup(question) = gateway.hear().await {
+            break question;
+        }
+    };
+    assert_eq!(question.trace_id, 7_u128.to_be_bytes());
+    let record = (known == Known::Decided).then(|| Record { spans: 3, ..Record::default() });
+    let found = Found { id: question.id, known: known.into(), record };
+    let message = Some(from_collector::Message::Found(found));
+    gateway.say.send(FromCollector { message }).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_gateway_is_asked_what_became_of_a_trace_and_no_agent() {
+    let operator = operator(Role::Leader { epoch: 3 }).await;
+    operator.want("h", b"config");
+    assert!(operator.lookups.ask(7).await.is_none(), "nobody is there");
+    let mut agent = operator.attach(Some("agent-a"), hello()).await.unwrap();
+    let mut gateways = Vec::new();
+    for _ in 0..2 {
+        let mut gateway = operator.attach(Some("gateway-a"), hello()).await.unwrap();
+        gateway.assignment().await;
+        gateways.push(gateway);
+    }
+    let [one, other] = &mut gateways[..] else { panic!("two gateways") };
+    let (found, (), ()) = tokio::join!(
+        operator.lookups.ask(7),
+        answer(one, Known::Decided),
+        answer(other, Known::Nothing)
+    );
+    let (gateway, found) = found.unwrap();
+    assert_eq!((gateway.as_str(), found.record.unwrap().spans), ("gateway-a", 3));
+    agent.assignment().await;
+    operator.want("other", b"config");
+    // The agent's next message is no question.
+    agent.assignment().await;
 }

@@ -124,7 +124,7 @@ fn members(fleet: &Fleet, config: &Config, scale: &Scale) -> Vec<Member> {
     let member = |(name, pod): (&String, &GatewayPod)| {
         let ip: IpAddr = pod.ip.parse().ok()?;
         let address = SocketAddr::new(ip, config.gateway.port).to_string();
-        Some(Member { name: name.clone(), address, zone: pod.zone.clone() })
+        Some(Member { name: name.clone(), address })
     };
     let all: Vec<Member> = ready.filter_map(member).collect();
     let leaves = |member: &&Member| scale.leaving.as_ref().is_some_and(|l| l.pod == member.name);

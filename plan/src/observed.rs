@@ -177,8 +177,6 @@ pub struct GatewayPod {
     pub state: GatewayPodState,
     /// `status.podIP`; empty: it has none yet.
     pub ip: String,
-    /// Of its node, when known.
-    pub zone: Option<String>,
     /// The annotation `controller.kubernetes.io/pod-deletion-cost`, 0 where there is none.
     pub deletion_cost: i32,
 }

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     fn member(name: &str) -> Member {
-        Member { name: name.to_owned(), address: format!("{name}:1"), zone: None }
+        Member { name: name.to_owned(), address: format!("{name}:1") }
     }
 
     fn members(count: usize) -> Vec<Member> {

@@ -168,7 +168,6 @@ fn ring<'p>(
     let member = |(name, process): (&String, &Process)| Member {
         name: name.clone(),
         address: process.grpc.to_string(),
-        zone: None,
     };
     let members: Vec<Member> = members.into_iter().map(member).collect();
     let count = members.len();

@@ -62,7 +62,6 @@ impl Fleet {
         let member = |(name, gateway): (&String, &Running)| Member {
             name: name.clone(),
             address: gateway.grpc_address().to_string(),
-            zone: None,
         };
         let members: Vec<Member> = members.map(member).collect();
         let count = members.len();

@@ -12,6 +12,7 @@ fn decision(is_kept: bool, rule: &str, threshold: u64) -> Decision {
         spans: 13,
         late_spans: 0,
         age_ms: 12_340,
+        gateway: None,
     }
 }
 

@@ -33,7 +33,6 @@ pub const CATALOGUE: &[Entry] = &[
                     Reason::DestinationInvalid,
                     Reason::UnsupportedSignal,
                     Reason::TargetNotFound,
-                    Reason::Conflicted,
                     Reason::RejectedByAgent,
                     Reason::QuotaDenied,
                     Reason::PermissionDenied,
@@ -73,7 +72,6 @@ pub const CATALOGUE: &[Entry] = &[
                 Reason::DestinationInvalid,
                 Reason::UnsupportedSignal,
                 Reason::TargetNotFound,
-                Reason::Conflicted,
                 Reason::SecretMissing,
                 Reason::SecretKeyMissing,
                 Reason::SecretAccessDenied,
@@ -103,7 +101,6 @@ pub const CATALOGUE: &[Entry] = &[
                     Reason::DestinationInvalid,
                     Reason::UnsupportedSignal,
                     Reason::TargetNotFound,
-                    Reason::Conflicted,
                     Reason::Disabled,
                 ],
             ),
@@ -313,10 +310,7 @@ pub const CATALOGUE: &[Entry] = &[
         doc: "Gateways hold every trace until it is whole, so that every rule sees all of it.",
         reasons: &[
             (Status::True, &[Reason::Sufficient, Reason::NotRequired]),
-            (
-                Status::False,
-                &[Reason::DecidedEarly, Reason::MemoryTooSmall, Reason::TracesTooLarge],
-            ),
+            (Status::False, &[Reason::DecidedEarly, Reason::MemoryTooSmall]),
         ],
     },
     Entry {
@@ -330,7 +324,6 @@ pub const CATALOGUE: &[Entry] = &[
                 Status::False,
                 &[
                     Reason::RulesShadowed,
-                    Reason::RuleUnreachable,
                     Reason::HeadCapsFloor,
                     Reason::ContradictoryRules,
                     Reason::NeverMatched,
@@ -346,7 +339,7 @@ pub const CATALOGUE: &[Entry] = &[
         doc: "Counts of all traces can be recovered from the kept ones: each says with which \
               probability it was kept.",
         reasons: &[
-            (Status::True, &[Reason::Unbiased, Reason::AssumesUnsampledInput]),
+            (Status::True, &[Reason::AssumesUnsampledInput]),
             (Status::False, &[Reason::GuardDropped]),
             (Status::Unknown, &[Reason::InputProbabilityUnknown]),
         ],

@@ -83,9 +83,6 @@ catalogue! {
     TargetNotFound
         "What the policy targets does not exist.",
         "Create it, or correct kind and name in `spec.targetRefs`.";
-    Conflicted
-        "Another object claims the same, and is older.",
-        "Remove one of the two that the message names.";
     Disabled
         "The policy is switched off: it is as if it were not there.",
         "Set `spec.mode` to Enforce or DryRun to use it.";
@@ -272,18 +269,12 @@ catalogue! {
         "The open traces of one `decisionWait` need more memory than gateways have.",
         "Raise the gateway's memory or `spec.gateway.autoscaling.maxReplicas` of the Collector, or \
         lower `spec.tail.decisionWait`.";
-    TracesTooLarge
-        "Traces grew beyond `spec.tail.maxTraceSize` and were decided at once.",
-        "Raise `spec.tail.maxTraceSize`, or find out who puts so many spans into one trace.";
     AllEffective
         "Every rule can do what it says.",
         "";
     RulesShadowed
         "A rule changes nothing, since another one always keeps as much.",
         "Remove the rule that the message names, or raise its `atLeastPercent`.";
-    RuleUnreachable
-        "A rule cannot match, or cannot keep what it says.",
-        "Correct or remove the rule that the message names.";
     HeadCapsFloor
         "`spec.head` drops traces before a floor above it can keep them.",
         "Remove `spec.head`, or raise it to the floor that the message names.";
@@ -296,9 +287,6 @@ catalogue! {
     WarmingUp
         "Too few calls were seen to tell which ones are slow or rare.",
         "Wait for `minSamples` calls, or one `window`.";
-    Unbiased
-        "Every kept trace says with which probability it was kept.",
-        "";
     AssumesUnsampledInput
         "Spans without `ot=th` are taken as unsampled.",
         "If senders sample without saying so, set `spec.traces.context.assumeUnsampled` of the \

@@ -2,8 +2,8 @@
 //! and the status says it.
 
 mod apps;
-mod arrived;
 
+use super::arrived::{Arrived, Trace};
 use super::sampling::randomness;
 use crate::destination::Destination;
 use crate::gateways;
@@ -11,7 +11,6 @@ use crate::kubectl::{apply, get, kubectl, wait_for};
 use crate::stage::Stage;
 use anyhow::{Context, Result, ensure};
 use apps::{SEED, SPANS, TRACES, kind};
-use arrived::{Arrived, Trace};
 use serde_json::Value;
 use std::fs;
 use std::time::Duration;

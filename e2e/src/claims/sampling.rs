@@ -11,7 +11,7 @@ const SPANS: usize = 4000;
 const PER_TRACE: usize = 4;
 const ERROR_EVERY: usize = 10;
 /// Nine tenths of 2^56, to four hexadecimal digits: what a tenth of all traces reach.
-const TENTH: u64 = 0xe6_6600_0000_0000;
+pub(super) const TENTH: u64 = 0xe6_6600_0000_0000;
 
 const POLICY: &str = r"
 apiVersion: sluice.dev/v1alpha1

@@ -6,11 +6,13 @@ use crate::lease::Role;
 use futures::Stream;
 use jiff::Timestamp;
 use sluice_wire::control::gateway as wire;
+use sluice_wire::control::sampling::Lookup;
 use sluice_wire::control::{
     Assignment, FromCollector, Hello, NotLeader, Report, ToCollector, from_collector, to_collector,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::broadcast;
 use tonic::{Status, Streaming};
 
 const HELLO_WAIT: Duration = Duration::from_secs(10);
@@ -31,6 +33,9 @@ pub(super) struct Session {
     sent_ring: u64,
     /// For a gateway that asked for it.
     certificate: Option<String>,
+    /// Of a gateway.
+    questions: Option<broadcast::Receiver<Lookup>>,
+    question: Option<Lookup>,
     over: bool,
 }
 
@@ -47,6 +52,7 @@ enum Step {
     Received(Result<Option<FromCollector>, Status>),
     AssignmentsChanged,
     RoleChanged,
+    Asked(Lookup),
     /// The operator is going down.
     Closed,
 }
@@ -54,6 +60,7 @@ enum Step {
 impl Session {
     pub(super) fn open(desk: Desk, identity: Identity, inbound: Streaming<FromCollector>) -> Self {
         desk.metrics.collectors_connected.inc();
+        let questions = identity.is_gateway.then(|| desk.lookups.questions());
         let stream = STREAMS.fetch_add(1, Ordering::Relaxed);
         Self {
             desk,
@@ -64,6 +71,8 @@ impl Session {
             sent: None,
             sent_ring: 0,
             certificate: None,
+            questions,
+            question: None,
             over: false,
         }
     }
@@ -90,6 +99,7 @@ impl Session {
             }
             match self.step().await {
                 Step::AssignmentsChanged | Step::RoleChanged => {}
+                Step::Asked(question) => self.question = Some(question),
                 Step::Received(Ok(Some(message))) => self.take(message),
                 Step::Received(Ok(None) | Err(_)) | Step::Closed => {
                     self.over = true;
@@ -135,6 +145,9 @@ impl Session {
             let certificate = wire::Certificate { chain: chain.into_bytes() };
             return Some(to(to_collector::Message::Certificate(certificate)));
         }
+        if let Some(question) = self.question.take() {
+            return Some(to(to_collector::Message::Lookup(question)));
+        }
         let assignments = std::sync::Arc::clone(&self.desk.assignments.borrow_and_update());
         let wanted: &Wanted = assignments.get(&self.hello.as_ref()?.fleet)?;
         if self.sent.as_ref() == Some(&wanted.hash) {
@@ -163,6 +176,7 @@ impl Session {
                 Ok(()) => Step::RoleChanged,
                 Err(_) => Step::Closed,
             },
+            question = next(&mut self.questions) => Step::Asked(question),
         }
     }
 
@@ -170,9 +184,11 @@ impl Session {
         match message.message {
             Some(from_collector::Message::Report(report)) => self.absorb(report),
             Some(from_collector::Message::SigningRequest(request)) => self.sign(&request),
-            // A second Hello, an answer to what nobody asked, what is not served here, or what a newer
-            // collector says.
-            Some(from_collector::Message::Hello(_) | from_collector::Message::Found(_)) | None => {}
+            Some(from_collector::Message::Found(found)) => {
+                self.desk.lookups.answered(&self.identity.pod, found);
+            }
+            // A second Hello, or what a newer collector says.
+            Some(from_collector::Message::Hello(_)) | None => {}
         }
     }
 
@@ -194,6 +210,21 @@ impl Session {
             self.desk.reports.absorb(&self.identity, hello, report, Timestamp::now());
         }
     }
+}
+
+/// What a gateway is asked next; agents are asked nothing.
+async fn next(questions: &mut Option<broadcast::Receiver<Lookup>>) -> Lookup {
+    if let Some(questions) = questions {
+        loop {
+            match questions.recv().await {
+                Ok(question) => return question,
+                // Whoever asked has got no answer, and goes on without.
+                Err(broadcast::error::RecvError::Lagged(_)) => (),
+                Err(broadcast::error::RecvError::Closed) => break,
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 impl Drop for Session {

@@ -29,7 +29,6 @@ pub(super) fn pod(pod: &Pod) -> Option<(String, GatewayPod)> {
     let gateway = GatewayPod {
         state,
         ip: status.and_then(|status| status.pod_ip.clone()).unwrap_or_default(),
-        zone: pod.labels().get("topology.kubernetes.io/zone").cloned(),
         deletion_cost: cost.unwrap_or_default(),
     };
     Some((pod.name_any(), gateway))

@@ -17,7 +17,7 @@ fn load(memory_percent: u32) -> Load {
 }
 
 fn pod(state: GatewayPodState) -> GatewayPod {
-    GatewayPod { state, ip: "10.0.0.1".to_owned(), zone: None, deletion_cost: 0 }
+    GatewayPod { state, ip: "10.0.0.1".to_owned(), deletion_cost: 0 }
 }
 
 impl World {

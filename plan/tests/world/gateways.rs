@@ -53,7 +53,7 @@ pub(super) fn put(fleet: &mut Fleet, doc: &Value, hash: Option<&str>, now: jiff:
         }
         let deletion_cost = before.map_or(0, |pod| pod.deletion_cost);
         let ip = format!("10.0.0.{}", at + 1);
-        let pod = GatewayPod { state, ip, zone: None, deletion_cost };
+        let pod = GatewayPod { state, ip, deletion_cost };
         fleet.gateways.insert(name.clone(), pod);
     }
     let ready = fleet.gateways.values().filter(|pod| pod.state == GatewayPodState::Ready).count();
