@@ -34,13 +34,15 @@ pub(crate) fn no_planned_change_of_the_gateways_tears_a_trace(stage: &Stage) -> 
     let namespace = &stage.namespace;
     let destination = stage.destination(namespace)?;
     stage.pipeline(namespace)?;
+    set(2, "10s")?;
     apply(&POLICY.replace("NAMESPACE", namespace))?;
     stage.ready(namespace, "samplingpolicy/ring")?;
-    set(2, "10s")?;
+    wait_for_gateways(2)?;
     let app = Sdk::new(namespace, "steady", &arguments());
     app.start()?;
     traces_are_open()?;
     set(3, "10s")?;
+    wait_for_gateways(3)?;
     traces_are_open()?;
     // Another grace period is another pod: all are replaced, one by one.
     let before = gateways::names()?;
@@ -51,7 +53,9 @@ pub(crate) fn no_planned_change_of_the_gateways_tears_a_trace(stage: &Stage) -> 
         ensure!(is_new && names.len() == 3, "there are {names:?}");
         Ok(())
     })?;
+    wait_for_gateways(3)?;
     set(1, "11s")?;
+    wait_for_gateways(1)?;
     app.finish(Duration::from_secs(180))?;
     wait_for("all that is kept to arrive, whole", Duration::from_secs(90), || {
         check(&Arrived::read(&destination)?)
@@ -103,7 +107,17 @@ fn set(replicas: u32, timeout: &str) -> Result<()> {
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
     }}});
     kubectl(&["patch", "collector", "default", "--type=merge", "-p", &patch.to_string()])?;
-    gateways::wait_for_summary(&format!("{replicas}/{replicas}"))
+    Ok(())
+}
+
+/// Ready, and those that had to go are gone.
+fn wait_for_gateways(count: usize) -> Result<()> {
+    wait_for("gateways to come and go", Duration::from_secs(120), || {
+        let all = gateways::all()?.len();
+        ensure!(all == count, "there are {all} pods");
+        Ok(())
+    })?;
+    gateways::wait_for_summary(&format!("{count}/{count}"))
 }
 
 /// The operator finds the gateway that decided a trace.
