@@ -74,5 +74,5 @@ fn mark(whole: &[u8], span: &[u8], told: &Told, out: &mut Vec<u8>) {
         threshold: is_sampled.then_some(threshold.bits()),
         randomness: Some(randomness),
     };
-    write_span_with(span, (trace_state, sampling), &[], out);
+    write_span_with((&[], span), (trace_state, sampling), &[], out);
 }

@@ -317,6 +317,8 @@ pub struct SpanEdit<'a> {
     pub threshold: Threshold,
     /// Attributes to add, made by [`SpanEdit::attributes`].
     pub attributes: &'a [u8],
+    /// The first fields of the span, where they were cut off its message: no `tracestate`.
+    pub head: &'a [u8],
 }
 
 impl SpanEdit<'_> {
@@ -342,7 +344,9 @@ pub fn write_span(message: &[u8], edit: SpanEdit<'_>, out: &mut Vec<u8>) {
     let state = payloads(message, TRACE_STATE).last().unwrap_or_default();
     let before = Sampling::of(&[], state).threshold.unwrap_or_default();
     if edit.threshold <= before {
-        put_message(out, SPAN, message.len() + edit.attributes.len(), |out| {
+        let length = edit.head.len() + message.len() + edit.attributes.len();
+        put_message(out, SPAN, length, |out| {
+            out.extend_from_slice(edit.head);
             out.extend_from_slice(message);
             out.extend_from_slice(edit.attributes);
         });
@@ -350,18 +354,19 @@ pub fn write_span(message: &[u8], edit: SpanEdit<'_>, out: &mut Vec<u8>) {
     }
     let threshold = Some(edit.threshold.bits());
     let sampling = tracestate::Sampling { threshold, randomness: None };
-    write_span_with(message, (state, sampling), edit.attributes, out);
+    write_span_with((edit.head, message), (state, sampling), edit.attributes, out);
 }
 
 /// Appends a span's message as a field of a `ScopeSpans`, with what is given in its `tracestate`.
 pub(crate) fn write_span_with(
-    message: &[u8],
+    (head, message): (&[u8], &[u8]),
     (state, sampling): (&[u8], tracestate::Sampling),
     attributes: &[u8],
     out: &mut Vec<u8>,
 ) {
     let state = tracestate::with(std::str::from_utf8(state).unwrap_or_default(), sampling);
-    put_message(out, SPAN, message.len() + attributes.len() + 40, |out| {
+    put_message(out, SPAN, head.len() + message.len() + attributes.len() + 40, |out| {
+        out.extend_from_slice(head);
         for (field, at) in located(message) {
             if field.number != TRACE_STATE {
                 out.extend_from_slice(&message[at]);

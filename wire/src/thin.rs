@@ -60,6 +60,6 @@ fn thin_span(whole: &[u8], span: &[u8], threshold: Threshold, out: &mut Vec<u8>)
     if sampling.randomness.is_none_or(|randomness| randomness < threshold.bits()) {
         return false;
     }
-    write_span(span, SpanEdit { threshold, attributes: &[] }, out);
+    write_span(span, SpanEdit { threshold, ..SpanEdit::default() }, out);
     true
 }

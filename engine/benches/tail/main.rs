@@ -46,7 +46,9 @@ fn main() {
         bodies.iter().for_each(|body| world.offer(body));
     });
     println!("hold alone: {:.0} ns a span", offered * 1e9 / spans);
-    for (name, raw_bytes_max) in [("all compressed", 0), ("64 MiB not compressed", 64 << 20)] {
+    let room =
+        [("all compressed", 0), ("64 MiB not compressed", 64 << 20), ("none compressed", 1 << 30)];
+    for (name, raw_bytes_max) in room {
         let (seconds, kept) = stream(&bodies, raw_bytes_max);
         println!(
             "{name}: {:.0} ns a span, {:.2} M spans/s/core, {kept} spans kept",

@@ -1,13 +1,18 @@
-//! Spans of open traces, as they came: appended to frames, which are compressed when they are many
-//! and freed whole once no open trace has a span in them.
+//! Spans of open traces: appended to frames, which are compressed when they are many and freed
+//! whole once no open trace has a span in them.
+
+mod open;
+
+pub(super) use open::Piece;
 
 use super::origin::Origin;
 use bytes::Bytes;
-use std::collections::{HashMap, VecDeque};
+use open::{Open, Sealed};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-/// A frame takes no more spans once it holds this many bytes; so spans begin below it.
+/// A frame takes no more spans once it holds this many bytes.
 const FRAME_BYTES: usize = 512 * 1024;
 /// Bits of [`Run::place`] that hold the offset; the others count spans.
 const OFFSET_BITS: u32 = 20;
@@ -17,7 +22,7 @@ const SPARE_MAX: usize = 4;
 const ZSTD_LEVEL: i32 = 1;
 
 /// Spans of one trace that stand one after the other in a frame and share an origin. Packed, since
-/// there is one for nearly each span.
+/// there are several for each trace.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     /// The frame's number, its lower half: never are 65536 frames alive.
@@ -27,12 +32,16 @@ pub(super) struct Run {
     place: u32,
 }
 
-/// The last run of a trace, which grows where the next span follows at once.
+/// Where the last span of a trace is while its frame takes spans.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tip {
-    pub(super) run: Run,
     frame: u32,
-    end: u32,
+    number: u32,
+}
+
+impl Tip {
+    /// Of a trace without spans.
+    pub(super) const NOWHERE: Self = Self { frame: u32::MAX, number: u32::MAX };
 }
 
 impl Run {
@@ -68,15 +77,6 @@ struct Compressor {
     out: Vec<u8>,
 }
 
-#[derive(Debug, Default)]
-struct Open {
-    bytes: Vec<u8>,
-    origins: Vec<Arc<Origin>>,
-    /// By the address of an origin.
-    places: HashMap<usize, u16>,
-    live: u32,
-}
-
 /// No more spans are added to it.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
@@ -94,38 +94,28 @@ enum Content {
 }
 
 impl Frames {
-    /// Appends a span's message. True where it follows the tip at once: then that run has grown.
+    /// A full frame is to be sealed before more is pushed.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.is_full(FRAME_BYTES)
+    }
+
+    /// Appends a span of a trace, by its id and by its place in the shard.
     pub(super) fn push(
         &mut self,
+        (id, trace): (u128, u32),
         origin: &Arc<Origin>,
         message: &[u8],
-        tip: Option<Tip>,
-    ) -> (Tip, bool) {
-        if FRAME_BYTES <= self.open.bytes.len() || self.open.origins.len() == usize::from(u16::MAX)
-        {
-            self.seal();
-        }
+        tip: Tip,
+    ) -> Tip {
         let frame = self.open_number();
-        let open = &mut self.open;
-        let origin = open.place(origin);
-        let offset = open.bytes.len() as u32;
-        open.bytes.extend_from_slice(&(message.len() as u32).to_le_bytes());
-        open.bytes.extend_from_slice(message);
-        open.live += 1;
-        let end = open.bytes.len() as u32;
-        match tip {
-            Some(Tip { run, .. })
-                if tip.is_some_and(|tip| (tip.frame, tip.end) == (frame, offset))
-                    && run.origin == origin
-                    && run.spans() < SPANS_MAX =>
-            {
-                let place = run.place + (1 << OFFSET_BITS);
-                (Tip { run: Run { place, ..run }, frame, end }, true)
-            }
-            _ => {
-                let run = Run { frame: frame as u16, origin, place: offset | 1 << OFFSET_BITS };
-                (Tip { run, frame, end }, false)
-            }
+        let before = (tip.frame == frame).then_some(tip.number);
+        Tip { frame, number: self.open.push(trace, origin, Piece::of(id, message), before) }
+    }
+
+    /// Lets go of those spans of a trace that are in the open frame.
+    pub(super) fn release_open(&mut self, tip: Tip, see: impl FnMut(&Arc<Origin>, Piece<'_>)) {
+        if tip.frame == self.open_number() {
+            self.open.release(tip.number, see);
         }
     }
 
@@ -137,10 +127,6 @@ impl Frames {
     /// The trace of these spans is decided.
     pub(super) fn release(&mut self, run: Run) {
         let number = self.number(run);
-        if number == self.open_number() {
-            self.open.live -= run.spans();
-            return;
-        }
         let at = (number - self.first) as usize;
         let Some(Some(frame)) = self.sealed.get_mut(at) else { return };
         frame.live -= run.spans();
@@ -155,7 +141,9 @@ impl Frames {
         self.bytes -= frame.bytes;
         if let Content::Raw(raw) = frame.content {
             self.raw_bytes -= frame.bytes;
-            self.raw.retain(|own| *own != number);
+            if let Ok(at) = self.raw.binary_search(&number) {
+                self.raw.remove(at);
+            }
             self.reuse(raw);
         }
         while let Some(None) = self.sealed.front() {
@@ -182,9 +170,6 @@ impl Frames {
         mut items: Vec<T>,
         run: impl Fn(&T) -> Run,
     ) -> Vec<(Frame, Vec<T>)> {
-        if items.iter().any(|item| self.number(run(item)) == self.open_number()) {
-            self.seal();
-        }
         items.sort_by_key(|item| (self.number(run(item)), run(item).offset()));
         let mut taken = Vec::new();
         let mut items = items.into_iter().peekable();
@@ -202,11 +187,7 @@ impl Frames {
     }
 
     pub(super) fn origin(&self, run: Run) -> Option<&Arc<Origin>> {
-        let number = self.number(run);
-        if number == self.open_number() {
-            return self.open.origins.get(usize::from(run.origin));
-        }
-        self.frame(number)?.origins.get(usize::from(run.origin))
+        self.frame(self.number(run))?.origins.get(usize::from(run.origin))
     }
 
     /// A sealed frame.
@@ -218,32 +199,25 @@ impl Frames {
         self.first + self.sealed.len() as u32
     }
 
-    /// Takes no more spans into the open frame.
-    pub(super) fn seal(&mut self) {
+    /// Takes no more spans into the open frame. `see` gets its runs, each with its trace.
+    pub(super) fn seal(&mut self, see: impl FnMut(u32, Run)) {
+        if self.open.is_empty() {
+            return self.open.clear();
+        }
         let number = self.open_number();
-        let mut open = std::mem::take(&mut self.open);
-        self.open.bytes = self.spare.pop().unwrap_or_default();
-        if open.bytes.len() < FRAME_BYTES {
-            open.bytes.shrink_to_fit();
-        }
-        if open.live == 0 {
-            return self.sealed.push_back(None);
-        }
-        let bytes = open.bytes.len();
+        let spare = self.spare.pop().unwrap_or_default();
+        let Sealed { bytes: raw, origins, live } = self.open.seal(spare, number as u16, see);
+        let bytes = raw.len();
         self.raw.push_back(number);
         self.raw_bytes += bytes;
         self.bytes += bytes;
-        let content = Content::Raw(Arc::new(open.bytes));
-        self.sealed.push_back(Some(Frame {
-            content,
-            origins: open.origins.into(),
-            live: open.live,
-            bytes,
-        }));
+        let content = Content::Raw(Arc::new(raw));
+        self.sealed.push_back(Some(Frame { content, origins: origins.into(), live, bytes }));
         self.compress();
     }
 
-    /// From now on the oldest frames are compressed where more bytes than this are not.
+    /// From now on frames are compressed where more bytes than this are not: the newest, since the
+    /// oldest are gone soonest.
     pub(super) fn set_raw_bytes_max(&mut self, bytes: usize) {
         self.raw_bytes_max = bytes;
         self.compress();
@@ -251,7 +225,7 @@ impl Frames {
 
     fn compress(&mut self) {
         while self.raw_bytes_max < self.raw_bytes {
-            let Some(number) = self.raw.pop_front() else { return };
+            let Some(number) = self.raw.pop_back() else { return };
             let at = (number - self.first) as usize;
             let Some(Some(frame)) = self.sealed.get_mut(at) else { continue };
             let Content::Raw(raw) = &frame.content else { continue };
@@ -267,7 +241,7 @@ impl Frames {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes + self.open.bytes.capacity()
+        self.bytes + self.open.bytes()
     }
 }
 
@@ -289,22 +263,7 @@ impl fmt::Debug for Compressor {
     }
 }
 
-impl Open {
-    fn place(&mut self, origin: &Arc<Origin>) -> u16 {
-        let origins = &mut self.origins;
-        if let Some(last) = origins.last()
-            && Arc::ptr_eq(last, origin)
-        {
-            return (origins.len() - 1) as u16;
-        }
-        *self.places.entry(Arc::as_ptr(origin).addr()).or_insert_with(|| {
-            origins.push(Arc::clone(origin));
-            (origins.len() - 1) as u16
-        })
-    }
-}
-
-/// A frame's bytes as they were pushed.
+/// A frame's bytes as they were sealed.
 pub(super) enum Raw {
     Shared(Arc<Vec<u8>>),
     Own(Vec<u8>),
@@ -339,15 +298,14 @@ impl Raw {
         }
     }
 
-    /// The messages of a run, in order.
-    pub(super) fn messages(&self, run: Run) -> impl Iterator<Item = &[u8]> {
+    /// The spans of a run, in order.
+    pub(super) fn pieces(&self, run: Run) -> impl Iterator<Item = Piece<'_>> {
         let mut rest = self.bytes().get(run.offset()..).unwrap_or_default();
-        let message = move |_| {
-            let (length, after) = rest.split_first_chunk::<4>()?;
-            let (message, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let piece = move |_| {
+            let (piece, after) = Piece::read(rest)?;
             rest = after;
-            Some(message)
+            Some(piece)
         };
-        (0..run.spans()).map_while(message)
+        (0..run.spans()).map_while(piece)
     }
 }

@@ -2,7 +2,7 @@
 //! counts of what is lost.
 
 use super::decided::Kept;
-use super::frames::{Frame, Frames, Reader, Run};
+use super::frames::{Frame, Frames, Piece, Reader, Run};
 use super::ledger::Ledger;
 use super::origin::{Origin, Target};
 use super::rules::Rules;
@@ -32,6 +32,7 @@ type Lost = HashMap<(usize, Loss), (Arc<Origin>, u64)>;
 #[derive(Clone, Debug)]
 pub(super) struct Keeper {
     pub(super) run: Run,
+    pub(super) trace: u128,
     pub(super) kept: Kept,
 }
 
@@ -89,7 +90,20 @@ impl Harvest {
     pub(super) fn late(&mut self, origin: &Arc<Origin>, message: &[u8], kept: Kept) {
         self.late += 1;
         self.late_bytes += message.len();
-        put(&mut self.outgoing, origin, message, &mut Edits::default(), &kept);
+        put(&mut self.outgoing, origin, (&[], message), &mut Edits::default(), &kept);
+    }
+
+    /// A span of a trace that is kept while its frame still takes spans.
+    pub(super) fn pass(
+        &mut self,
+        origin: &Arc<Origin>,
+        (trace, piece): (u128, Piece<'_>),
+        kept: &Kept,
+    ) {
+        let (mut head, mut edits) = ([0; _], Edits::default());
+        let parts = piece.parts(trace, &mut head);
+        self.late_bytes += parts.1.len();
+        put(&mut self.outgoing, origin, parts, &mut edits, kept);
     }
 
     pub(super) fn lose(&mut self, origin: &Arc<Origin>, loss: Loss, items: u64) {
@@ -122,16 +136,17 @@ impl Sheaf {
     pub(super) fn thresh(self) -> Decisions {
         let Self { frames, mut outgoing, mut lost } = self;
         let (mut edits, mut reader) = (Edits::default(), Reader::default());
+        let mut head = [0; _];
         for (frame, keepers) in frames {
             let raw = reader.raw(&frame);
-            for Keeper { run, kept } in &keepers {
+            for Keeper { run, trace, kept } in &keepers {
                 let origin = &frame.origins[usize::from(run.origin)];
                 let Some(raw) = &raw else {
                     lose(&mut lost, origin, Loss::Dropped(Dropped::Unreadable), *run);
                     continue;
                 };
-                for message in raw.messages(*run) {
-                    put(&mut outgoing, origin, message, &mut edits, kept);
+                for piece in raw.pieces(*run) {
+                    put(&mut outgoing, origin, piece.parts(*trace, &mut head), &mut edits, kept);
                 }
             }
         }
@@ -144,17 +159,19 @@ impl Sheaf {
 pub(super) fn depart(frames: Vec<(Frame, Vec<Moving>)>) -> Departure {
     let mut outgoing: BTreeMap<u16, HashMap<usize, Outgoing>> = BTreeMap::new();
     let (mut lost, mut reader) = (HashMap::new(), Reader::default());
+    let mut head = [0; _];
     for (frame, moving) in frames {
         let raw = reader.raw(&frame);
-        for Moving { run, kept, to } in &moving {
+        for Moving { run, trace, kept, to } in &moving {
             let origin = &frame.origins[usize::from(run.origin)];
             let Some(raw) = &raw else {
                 lose(&mut lost, origin, Loss::Dropped(Dropped::Unreadable), *run);
                 continue;
             };
             let outgoing = outgoing.entry(*to).or_default();
-            for message in raw.messages(*run) {
-                put(outgoing, origin, message, &mut Edits::default(), kept);
+            for piece in raw.pieces(*run) {
+                let parts = piece.parts(*trace, &mut head);
+                put(outgoing, origin, parts, &mut Edits::default(), kept);
             }
         }
     }
@@ -176,7 +193,7 @@ fn listed(lost: Lost) -> Vec<(Arc<Origin>, Loss, u64)> {
 fn put(
     outgoing: &mut HashMap<usize, Outgoing>,
     origin: &Arc<Origin>,
-    message: &[u8],
+    (head, message): (&[u8], &[u8]),
     edits: &mut Edits,
     kept: &Kept,
 ) {
@@ -186,7 +203,7 @@ fn put(
         spans: Vec::new(),
     });
     outgoing.items += 1;
-    let edit = SpanEdit { threshold: kept.threshold, attributes: edits.of(kept) };
+    let edit = SpanEdit { threshold: kept.threshold, attributes: edits.of(kept), head };
     write_span(message, edit, &mut outgoing.spans);
 }
 

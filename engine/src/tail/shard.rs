@@ -226,19 +226,16 @@ impl Shard {
         (bits, version): (&[u64], u32),
         (now_ms, admission): (u64, &Admission<'_>),
     ) {
+        if self.frames.is_full() {
+            self.seal();
+        }
         let Some(trace) = self.traces[place as usize].as_mut() else { return };
         let before_ns = trace.facts().duration_ns;
         let had_root = trace.has_root;
         trace.see(&sorting.sight, origin, sorting.message.len());
         let is_news = trace.add(version, bits);
-        let (tip, has_grown) = self.frames.push(origin, sorting.message, trace.tip);
-        trace.tip = Some(tip);
-        if has_grown {
-            self.links[trace.last_run as usize].run = tip.run;
-        } else {
-            let link = Link { run: tip.run, before: trace.last_run };
-            trace.last_run = put(&mut self.links, &mut self.free_links, link);
-        }
+        let whose = (sorting.sight.trace, place);
+        trace.tip = self.frames.push(whose, origin, sorting.message, trace.tip);
         let (number, turn) = (trace.version, trace.turn);
         let (got_root, bytes) = (trace.has_root && !had_root, u64::from(trace.bytes));
         let facts = trace.facts();
@@ -256,6 +253,17 @@ impl Shard {
         } else if is_too_large {
             self.decide(place, Moment::Forced, now_ms, admission.pace);
         }
+    }
+
+    /// The spans of the open frame get their runs.
+    fn seal(&mut self) {
+        let Self { frames, traces, links, free_links, .. } = self;
+        frames.seal(|place, run| {
+            if let Some(trace) = &mut traces[place as usize] {
+                let link = Link { run, before: trace.last_run };
+                trace.last_run = put(links, free_links, link);
+            }
+        });
     }
 
     fn is_certain(&self, place: u32) -> bool {

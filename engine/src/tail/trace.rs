@@ -41,7 +41,7 @@ pub(super) struct Trace {
     later: Option<Box<Later>>,
     /// Of its last run in the table of runs.
     pub(super) last_run: u32,
-    pub(super) tip: Option<Tip>,
+    pub(super) tip: Tip,
 }
 
 /// What rules that came into force after the trace had begun saw of it.
@@ -128,7 +128,7 @@ impl Trace {
             bits: Bits::new(words),
             later: None,
             last_run: NO_RUN,
-            tip: None,
+            tip: Tip::NOWHERE,
         }
     }
 

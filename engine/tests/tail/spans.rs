@@ -29,6 +29,16 @@ pub(crate) fn request(all: &[&Span]) -> Vec<u8> {
     request_by(all, None)
 }
 
+/// A request with these messages as spans.
+pub(crate) fn request_of(service: &str, messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut scope = Vec::new();
+    messages.iter().for_each(|message| field(&mut scope, 2, message));
+    let mut block = Vec::new();
+    field(&mut block, 1, &nested(1, &attribute("service.name", &text_field(1, service))));
+    field(&mut block, 2, &scope);
+    nested(1, &block)
+}
+
 /// By an SDK of this language.
 pub(crate) fn request_by(all: &[&Span], language: Option<&str>) -> Vec<u8> {
     let mut body = Vec::new();
@@ -85,7 +95,7 @@ pub(crate) fn read(body: &[u8]) -> Vec<Left> {
     let none = Probes::default();
     spans(body, &none, &none, |_, span| {
         let trace = u128::from_be_bytes(span.trace_id.try_into().unwrap());
-        let id = u64::from_be_bytes(span.span_id.try_into().unwrap());
+        let id = span.span_id.try_into().map_or(0, u64::from_be_bytes);
         let sampling = Sampling::of(span.trace_id, span.trace_state);
         left.push((trace, id, sampling.threshold.map_or(0, Threshold::bits)));
     });
@@ -108,7 +118,7 @@ fn nested(number: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-fn field(out: &mut Vec<u8>, number: u8, payload: &[u8]) {
+pub(crate) fn field(out: &mut Vec<u8>, number: u8, payload: &[u8]) {
     out.push(number << 3 | 2);
     varint(out, payload.len() as u64);
     out.extend_from_slice(payload);

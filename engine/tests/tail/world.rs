@@ -1,6 +1,7 @@
 //! A collector's tail on its own: two namespaces, each with a pipeline, a clock that the test owns.
 
 use crate::spans::{Left, Span, read, request, request_by};
+use bytes::Bytes;
 use sluice_engine::compiled::Compiled;
 use sluice_engine::config::sampling::{AtMost, Cap, Floor, Match, Mode, Policy, Sampling, Scope};
 use sluice_engine::config::{Config, Namespaces};
@@ -25,6 +26,8 @@ pub(crate) struct World {
     sorters: BTreeMap<&'static str, Sorter>,
     pub(crate) now_ms: u64,
     pub(crate) left: Vec<Left>,
+    /// The requests that they left in.
+    pub(crate) requests: Vec<Bytes>,
     /// Spans that were sampled out or dropped.
     pub(crate) lost: u64,
     pub(crate) held: u64,
@@ -43,6 +46,7 @@ impl World {
             sorters: BTreeMap::new(),
             now_ms: 0,
             left: Vec::new(),
+            requests: Vec::new(),
             lost: 0,
             held: 0,
         }
@@ -85,7 +89,7 @@ impl World {
         Now { tick: tick(self.now_ms), wall_ns: START_NS + self.now_ms * 1_000_000 }
     }
 
-    fn offer(&mut self, namespace: &'static str, body: &[u8]) {
+    pub(crate) fn offer(&mut self, namespace: &'static str, body: &[u8]) {
         let request = Request {
             compiled: &self.compiled,
             generation: 1,
@@ -118,7 +122,9 @@ impl World {
 
     fn take(&mut self, decisions: &Decisions) {
         for outgoing in &decisions.kept {
-            let found = read(&outgoing.request(&outgoing.origin.targets[0]));
+            let request = outgoing.request(&outgoing.origin.targets[0]);
+            let found = read(&request);
+            self.requests.push(request);
             assert_eq!(found.len() as u64, outgoing.items);
             self.held -= outgoing.items;
             self.left.extend(found);

@@ -103,7 +103,7 @@ fn a_threshold_is_raised_and_attributes_are_added() {
     let half = Threshold::new(1 << 55);
     let tags =
         SpanEdit::attributes(&[("sampling.rule", "a/b/c")], &[("sampling.probability", 0.5)]);
-    let edit = SpanEdit { threshold: half, attributes: &tags };
+    let edit = SpanEdit { threshold: half, attributes: &tags, head: &[] };
     for seed in 0..SEEDS {
         for block in decoded(&body(seed)).resource_spans {
             for span in block.scope_spans.into_iter().flat_map(|scope| scope.spans) {

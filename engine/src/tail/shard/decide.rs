@@ -87,12 +87,17 @@ impl Shard {
 
     /// What becomes of the spans that are held of a trace.
     pub(super) fn settle(&mut self, trace: &Trace, fate: Result<&Kept, SampledOut>) {
+        let (frames, harvest) = (&mut self.frames, &mut self.harvest);
+        frames.release_open(trace.tip, |origin, piece| match fate {
+            Ok(kept) => harvest.pass(origin, (trace.id, piece), kept),
+            Err(rule) => harvest.lose(origin, Loss::SampledOut(rule), 1),
+        });
         let mut at = trace.last_run;
         while let Some(Link { run, before }) = self.links.get(at as usize).copied() {
             self.free_links.push(at);
             at = before;
             match fate {
-                Ok(kept) => self.harvest.keep(Keeper { run, kept: kept.clone() }),
+                Ok(kept) => self.harvest.keep(Keeper { run, trace: trace.id, kept: kept.clone() }),
                 Err(rule) => {
                     if let Some(origin) = self.frames.origin(run) {
                         self.harvest.lose(origin, Loss::SampledOut(rule), u64::from(run.spans()));

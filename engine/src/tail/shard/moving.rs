@@ -25,6 +25,7 @@ pub(in crate::tail) struct Leaver {
 #[derive(Clone, Debug)]
 pub(in crate::tail) struct Moving {
     pub(in crate::tail) run: Run,
+    pub(in crate::tail) trace: u128,
     /// What its spans must say: the trace was thinned to this before.
     pub(in crate::tail) kept: Kept,
     pub(in crate::tail) to: u16,
@@ -57,7 +58,7 @@ impl Shard {
             let trace = trace.as_ref()?;
             let to = owner(slot_of(&trace.id.to_be_bytes()))?;
             let last = self.links.get(trace.last_run as usize);
-            let frame = last.map_or(0, |link| self.frames.number(link.run));
+            let frame = last.map_or(u32::MAX, |link| self.frames.number(link.run));
             Some(Leaver { frame, due: Due { at_ms: 0, place, turn: trace.turn }, to })
         });
         let mut leavers: Vec<Leaver> = leavers.collect();
@@ -71,6 +72,7 @@ impl Shard {
         leaving: &mut Leaving,
         bytes_max: u64,
     ) -> Vec<(Frame, Vec<Moving>)> {
+        self.seal();
         let (mut moving, mut bytes) = (Vec::new(), 0);
         while bytes < bytes_max {
             let Some(Leaver { due, to, .. }) = leaving.pop_front() else { break };
@@ -85,7 +87,7 @@ impl Shard {
             while let Some(Link { run, before }) = self.links.get(at as usize).copied() {
                 self.free_links.push(at);
                 at = before;
-                moving.push(Moving { run, kept: kept.clone(), to });
+                moving.push(Moving { run, trace: trace.id, kept: kept.clone(), to });
             }
         }
         self.frames.take(moving, |moving| moving.run)
