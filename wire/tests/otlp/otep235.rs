@@ -20,7 +20,7 @@ fn passed(trace_state: &str, threshold: Threshold) -> String {
     let mut message = vec![0x1a, u8::try_from(state.len()).unwrap()];
     message.extend_from_slice(state);
     let mut out = Vec::new();
-    write_span(&message, SpanEdit { threshold, attributes: &[] }, &mut out);
+    write_span(&message, SpanEdit { threshold, head: &[], attributes: &[] }, &mut out);
     // Two bytes say that a span follows, two that it is all state.
     String::from_utf8(out[4..].to_vec()).unwrap()
 }
