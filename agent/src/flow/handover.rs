@@ -98,6 +98,8 @@ impl HandoverStage {
 pub(crate) async fn keep_handing_over(flow: Arc<Flow>) {
     let Some(stage) = &flow.handover else { return };
     let mut turned = stage.turned.subscribe();
+    // A ring may have come before.
+    turned.mark_changed();
     let mut acks = Acks::new();
     while turned.changed().await.is_ok() {
         turned.mark_unchanged();
