@@ -84,7 +84,7 @@ async fn a_gateway_that_leaves_keeps_nothing() {
     fleet.turn_ring(&["a", "c"]).await;
     for name in ["a", "c"] {
         let leaver = fleet.gateways.remove(name).unwrap();
-        leaver.has_left().await;
+        in_time(leaver.has_left()).await;
         assert_eq!(open_at(&leaver), 0);
         let books = stop(leaver).await;
         let book = &books.pipelines[&("shop/shop".to_owned(), Signal::Traces)];
@@ -189,13 +189,13 @@ async fn what_moves_on_before_it_has_come_is_waited_for_by_the_next_owner() {
     let third = fleet.next_ring(&["a", "b"]);
     fleet.gateways["b"].set_ring(third.clone()).await.unwrap();
     fleet.gateways["c"].set_ring(third.clone()).await.unwrap();
-    fleet.gateways["b"].handed_over(third.epoch()).await;
+    in_time(fleet.gateways["b"].handed_over(third.epoch())).await;
     // Only now the first one hears of the second ring, and would give all to a gateway of yesterday.
     fleet.gateways["a"].set_ring(second).await.unwrap();
     let refused = || fleet.gateways["b"].books().receivers[&Signal::Traces].refused.clone();
     until("that one refuses", || refused().contains_key(&Refused::NotOwner)).await;
     fleet.gateways["a"].set_ring(third.clone()).await.unwrap();
-    fleet.gateways["a"].handed_over(third.epoch()).await;
+    in_time(fleet.gateways["a"].handed_over(third.epoch())).await;
     assert_eq!(open_at(&fleet.gateways["c"]), TRACES);
     for agent in &fleet.agents {
         agent.set_ring(third.clone()).await.unwrap();

@@ -10,6 +10,7 @@ use sluice_engine::config::sampling::Policy;
 use sluice_engine::ring::{Member, Ring, SLOTS};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 pub const TRACES: u64 = 300;
 pub const SPANS: u64 = 4;
@@ -88,7 +89,7 @@ impl Fleet {
     pub async fn settled(&self) {
         let epoch = self.ring.as_ref().unwrap().epoch();
         for gateway in self.gateways.values() {
-            gateway.handed_over(epoch).await;
+            in_time(gateway.handed_over(epoch)).await;
         }
     }
 
@@ -116,6 +117,11 @@ impl Fleet {
             stop(gateway).await;
         }
     }
+}
+
+/// What never comes fails.
+pub async fn in_time(what: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(30), what).await.unwrap();
 }
 
 pub fn span_of(trace: u64, number: u64) -> Span {
