@@ -7,6 +7,8 @@ use sluice_engine::tail::Known;
 use sluice_engine::tick::Tick;
 use sluice_wire::control::sampling as wire;
 
+pub use sluice_wire::parse_trace_id;
+
 /// The path, followed by a trace id in hexadecimal.
 pub const DECISIONS: &str = "/decisions/";
 
@@ -44,19 +46,6 @@ pub struct Decision {
     /// Who decided, where the operator was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
-}
-
-/// A trace id as people write it: 32 hexadecimal digits, or fewer without leading zeros.
-///
-/// # Errors
-/// Says what is wrong with it.
-pub fn parse_trace_id(text: &str) -> Result<u128, String> {
-    let is_hex = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match u128::from_str_radix(text, 16) {
-        Ok(0) => Err("a trace id is not zero".to_owned()),
-        Ok(id) if is_hex => Ok(id),
-        _ => Err("a trace id is 32 hexadecimal digits".to_owned()),
-    }
 }
 
 pub(crate) fn answer(flow: &Flow, trace: u128) -> Answer {

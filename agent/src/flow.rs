@@ -128,7 +128,7 @@ impl Flow {
             ends,
             started: Instant::now(),
             tail: TailStage::new(shards),
-            forward: ForwardStage::new(trust, name),
+            forward: ForwardStage::new(trust),
             handover: name.map(HandoverStage::new),
             remote_sampling: RemoteSamplingStage::default(),
         };
@@ -153,9 +153,10 @@ impl Flow {
             stage.show(&tail);
         }
         let mut outlets = compiled.outlets();
-        let has_gateways = forwards || self.handover.is_some();
+        let own_name = self.handover.as_ref().map(|stage| stage.name.as_str());
+        let has_gateways = forwards || own_name.is_some();
         if has_gateways {
-            outlets.extend(self.forward.outlets(&compiled));
+            outlets.extend(self.forward.outlets(&compiled, own_name));
         }
         let mut locked = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *locked;

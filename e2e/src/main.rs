@@ -6,6 +6,7 @@ mod destination;
 mod gateways;
 mod http;
 mod kubectl;
+mod pod;
 mod sdk;
 mod sender;
 mod stage;

@@ -1,15 +1,16 @@
 //! A pod with the OpenTelemetry SDK of Go (`xtask/go/sdk`), run to its end.
 
 use crate::kubectl::{apply, kubectl, wait_for};
+use crate::pod;
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 pub(crate) struct Sdk {
     namespace: String,
     name: String,
     arguments: Vec<String>,
-    volumes: Vec<(&'static str, &'static str)>,
+    volumes: Vec<Value>,
 }
 
 impl Sdk {
@@ -18,14 +19,14 @@ impl Sdk {
         Self { namespace, name, arguments: arguments.to_vec(), volumes: Vec::new() }
     }
 
-    /// One more volume, whose source is in YAML, mounted at `/<its name>`.
-    pub(crate) fn with(mut self, name: &'static str, source: &'static str) -> Self {
-        self.volumes.push((name, source));
+    /// One more volume, mounted at `/<its name>`.
+    pub(crate) fn with(mut self, volume: Value) -> Self {
+        self.volumes.push(volume);
         self
     }
 
     pub(crate) fn start(&self) -> Result<()> {
-        apply(&self.manifest())?;
+        apply(&self.manifest().to_string())?;
         Ok(())
     }
 
@@ -43,37 +44,15 @@ impl Sdk {
         serde_json::from_str(last).with_context(|| format!("{name} says: {log}"))
     }
 
-    fn manifest(&self) -> String {
-        let list = |texts: Vec<String>| format!("[{}]", texts.join(", "));
-        let volumes = self.volumes.iter();
-        let arguments = self.arguments.iter().map(|argument| format!("'{argument}'"));
-        format!(
-            r"
-apiVersion: v1
-kind: Pod
-metadata: {{name: {name}, namespace: {namespace}, labels: {{app: {name}}}}}
-spec:
-  restartPolicy: Never
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: app
-    image: sluice.dev/sdk:test
-    imagePullPolicy: Never
-    args: {arguments}
-    volumeMounts: {mounts}
-  volumes: {volumes}
-",
-            name = self.name,
-            namespace = self.namespace,
-            arguments = list(arguments.collect()),
-            mounts = list(
-                volumes
-                    .clone()
-                    .map(|(name, _)| format!("{{name: {name}, mountPath: /{name}}}"))
-                    .collect()
-            ),
-            volumes =
-                list(volumes.map(|(name, source)| format!("{{name: {name}, {source}}}")).collect()),
-        )
+    fn manifest(&self) -> Value {
+        let own = (self.namespace.as_str(), self.name.as_str());
+        let mut pod = pod::manifest(own, "sluice.dev/sdk:test", &self.arguments);
+        let mounts = self.volumes.iter().map(|volume| {
+            let name = &volume["name"];
+            json!({"name": name, "mountPath": format!("/{}", name.as_str().unwrap_or_default())})
+        });
+        pod["spec"]["containers"][0]["volumeMounts"] = mounts.collect();
+        pod["spec"]["volumes"] = self.volumes.clone().into();
+        pod
     }
 }

@@ -1,6 +1,7 @@
 //! An app pod that sends numbered items (`src/bin/load.rs`).
 
 use crate::kubectl::{apply, kubectl};
+use crate::pod;
 use crate::stage::OTLP;
 use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
@@ -32,29 +33,11 @@ impl Sender {
     }
 
     pub(crate) fn start(&self) -> Result<()> {
-        let arguments: Vec<String> =
-            self.arguments.iter().map(|argument| format!("'{argument}'")).collect();
-        apply(&format!(
-            r"
-apiVersion: v1
-kind: Pod
-metadata: {{name: {name}, namespace: {namespace}, labels: {{app: {name}}}}}
-spec:
-  restartPolicy: Never
-  terminationGracePeriodSeconds: 0
-  hostNetwork: {host_network}
-  dnsPolicy: ClusterFirstWithHostNet
-  containers:
-  - name: app
-    image: sluice.dev/e2e-load:test
-    imagePullPolicy: Never
-    args: [{arguments}]
-",
-            name = self.name,
-            namespace = self.namespace,
-            host_network = self.host_network,
-            arguments = arguments.join(", "),
-        ))?;
+        let own = (self.namespace.as_str(), self.name.as_str());
+        let mut pod = pod::manifest(own, "sluice.dev/e2e-load:test", &self.arguments);
+        pod["spec"]["hostNetwork"] = self.host_network.into();
+        pod["spec"]["dnsPolicy"] = "ClusterFirstWithHostNet".into();
+        apply(&pod.to_string())?;
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 
 use crate::ring::{Ring, SLOTS, slot_of};
 use crate::tick::Tick;
+use bytes::Bytes;
+use sluice_wire::forward as wire;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -99,8 +101,24 @@ impl Handover {
         }
     }
 
+    /// What this gateway tells the others once it has handed over everything by the ring of this
+    /// epoch, but for what was to be handed over to it.
+    pub fn word(&self, epoch: u64) -> Bytes {
+        let missing = self.missing().collect();
+        let word = wire::Handover {
+            from: &self.name,
+            epoch,
+            done: true,
+            missing,
+            ..wire::Handover::default()
+        };
+        let mut out = Vec::new();
+        wire::write_handover(&word, &mut out);
+        Bytes::from(out)
+    }
+
     /// Who has not handed over yet what has moved on to others since, and by which ring it would.
-    pub fn missing(&self) -> impl Iterator<Item = (&str, u64)> {
+    fn missing(&self) -> impl Iterator<Item = (&str, u64)> {
         let moved_on = self.awaited.iter().filter(|(_, one)| one.moved_on);
         moved_on.map(|(name, one)| (name.as_str(), one.epoch))
     }

@@ -20,7 +20,7 @@ mod sorter;
 mod trace;
 mod trackers;
 
-pub use handover::{Leavers, done};
+pub use handover::Leavers;
 pub use harvest::{Decisions, Departure, Loss, Outgoing, PROBABILITY, RULE};
 pub use ledger::{DEFAULT_RULE, PolicyCounts, RuleCounts};
 pub use origin::{Origin, Target};

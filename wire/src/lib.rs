@@ -21,6 +21,7 @@ pub mod spans;
 mod split;
 mod survey;
 mod thin;
+mod trace_id;
 mod tracestate;
 mod walk;
 
@@ -31,4 +32,5 @@ pub use signal::Signal;
 pub use split::split;
 pub use survey::{Block, Limits, Survey, survey};
 pub use thin::{Thinned, thin_traces};
+pub use trace_id::parse_trace_id;
 pub use walk::Malformed;

@@ -5,15 +5,12 @@
 //! do ([`sdk_randomness`]). docs/decisions/0012.
 
 use crate::items::rewrite;
-use crate::protobuf::{Value, fields, put_message};
+use crate::protobuf::put_message;
 use crate::sampling::{Sampling, Threshold, sdk_randomness};
-use crate::spans::write_span_with;
+use crate::spans::{SpanView, write_span_with};
 use crate::{Block, Signal, Survey, schema, tracestate};
 
 const BLOCK: u32 = 1;
-const TRACE_ID: u32 = 1;
-const TRACE_STATE: u32 = 3;
-const START: u32 = 7;
 
 /// What a service's SDK was told to keep; the default stands for one that was told nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,15 +49,7 @@ pub fn mark_traces(body: &[u8], survey: &Survey, told: impl Fn(&Block) -> Told) 
 }
 
 fn mark(whole: &[u8], span: &[u8], told: &Told, out: &mut Vec<u8>) {
-    let (mut trace_id, mut trace_state, mut start_ns) = (&[][..], &[][..], 0);
-    for field in fields(span) {
-        match (field.number, field.value) {
-            (TRACE_ID, Value::Bytes(bytes)) => trace_id = bytes,
-            (TRACE_STATE, Value::Bytes(bytes)) => trace_state = bytes,
-            (START, Value::Fixed64(bytes)) => start_ns = u64::from_le_bytes(bytes),
-            _ => {}
-        }
-    }
+    let SpanView { trace_id, trace_state, start_ns, .. } = SpanView::of(span);
     let said = Sampling::of(trace_id, trace_state);
     let (None, false, Some(randomness)) =
         (said.threshold, said.is_explicit, sdk_randomness(trace_id))

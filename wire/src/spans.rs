@@ -230,6 +230,13 @@ pub(crate) fn apart<'b>(
 }
 
 impl<'b> SpanView<'b> {
+    /// Without attributes.
+    pub(crate) fn of(message: &'b [u8]) -> Self {
+        let mut span = Self::default();
+        span.read(message, &Probes::default());
+        span
+    }
+
     fn read(&mut self, message: &'b [u8], probes: &Probes) {
         let mut attributes = std::mem::take(&mut self.attributes);
         attributes.clear();

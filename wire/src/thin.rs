@@ -4,13 +4,9 @@
 //! <https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/>
 
 use crate::items::rewrite;
-use crate::protobuf::{Value, fields};
 use crate::sampling::{Sampling, Threshold};
-use crate::spans::{SpanEdit, write_span};
+use crate::spans::{SpanEdit, SpanView, write_span};
 use crate::{Signal, schema};
-
-const TRACE_ID: u32 = 1;
-const TRACE_STATE: u32 = 3;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Thinned {
@@ -44,14 +40,7 @@ pub fn thin_traces(body: &[u8], threshold: u64, out: &mut Vec<u8>) -> Thinned {
 }
 
 fn thin_span(whole: &[u8], span: &[u8], threshold: Threshold, out: &mut Vec<u8>) -> bool {
-    let (mut trace_id, mut trace_state): (&[u8], &[u8]) = (&[], &[]);
-    for field in fields(span) {
-        match (field.number, field.value) {
-            (TRACE_ID, Value::Bytes(bytes)) => trace_id = bytes,
-            (TRACE_STATE, Value::Bytes(bytes)) => trace_state = bytes,
-            _ => {}
-        }
-    }
+    let SpanView { trace_id, trace_state, .. } = SpanView::of(span);
     let sampling = Sampling::of(trace_id, trace_state);
     if sampling.threshold.unwrap_or_default() >= threshold {
         out.extend_from_slice(whole);

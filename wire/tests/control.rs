@@ -53,6 +53,6 @@ fn with_reasons(generated: &str) -> String {
     let written: String = LINTS.iter().map(|lint| format!("        {lint},\n")).collect();
     let allowed = LINTS.join(", ");
     generated
-        .replace(&format!("#![allow(\n{written}    )]"), &format!("#![allow({allowed}, {REASON})]"))
+        .replace(&format!("(\n{written}    )]"), &format!("({allowed}, {REASON})]"))
         .replace("non_camel_case_types)]", &format!("non_camel_case_types, {REASON})]"))
 }

@@ -26,8 +26,6 @@ pub(super) struct ForwardStage {
     ring: RwLock<Option<Arc<Ring>>>,
     /// Of the next frame; begins anywhere, so that no two collectors' are alike.
     ids: AtomicU64,
-    /// This gateway's, if it is one.
-    own_name: Option<String>,
 }
 
 /// The queues of a ring's members, in their order.
@@ -39,16 +37,19 @@ pub(super) struct Gateways {
 }
 
 impl ForwardStage {
-    pub(super) fn new(trust: Trust, own_name: Option<&str>) -> Self {
+    pub(super) fn new(trust: Trust) -> Self {
         let ids = AtomicU64::new(RandomState::new().hash_one(0));
-        let own_name = own_name.map(str::to_owned);
-        Self { trust, ring: RwLock::default(), ids, own_name }
+        Self { trust, ring: RwLock::default(), ids }
     }
 
     /// A queue for each other gateway that is known, where traces go to gateways.
-    pub(super) fn outlets(&self, compiled: &Compiled) -> BTreeMap<QueueKey, Outlet> {
+    pub(super) fn outlets(
+        &self,
+        compiled: &Compiled,
+        own_name: Option<&str>,
+    ) -> BTreeMap<QueueKey, Outlet> {
         let Some(ring) = self.ring() else { return BTreeMap::new() };
-        forward::outlets(&compiled.config, &ring, self.trust, self.own_name.as_deref())
+        forward::outlets(&compiled.config, &ring, self.trust, own_name)
     }
 
     pub(super) fn next_id(&self) -> u64 {

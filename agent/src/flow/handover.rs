@@ -14,7 +14,7 @@ use sluice_engine::lane::Lane;
 use sluice_engine::queue::Batch;
 use sluice_engine::ring::Ring;
 use sluice_engine::sender::{Sender, Source};
-use sluice_engine::tail::{self, Departure, Origin, Outgoing, Tail};
+use sluice_engine::tail::{Departure, Origin, Outgoing, Tail};
 use sluice_engine::tick::Tick;
 use sluice_wire::Signal;
 use sluice_wire::forward::{Frame, Handover as Told};
@@ -126,7 +126,7 @@ impl Flow {
                 return;
             }
         }
-        let done = tail::done(&stage.name, ring.epoch(), lock(&stage.state).missing());
+        let done = lock(&stage.state).word(ring.epoch());
         if self.tell_others(stage, &ring, |_| vec![done.clone()], acks).await {
             tracing::info!(epoch = ring.epoch(), "handed over");
             stage.finished.send_replace(ring.epoch());

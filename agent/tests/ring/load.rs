@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Interval;
 
-const TICK: Duration = Duration::from_millis(50);
+const TICK_MS: u64 = 50;
 /// Between two parts of a trace.
 const TICKS_PER_PART: usize = 10;
 const PARTS: u64 = 4;
@@ -23,6 +24,8 @@ const ERROR_EVERY: u64 = 20;
 pub(crate) struct Load {
     started: Instant,
     stop: watch::Sender<bool>,
+    /// Ticks for which everything was sent.
+    ticks: watch::Receiver<usize>,
     sending: JoinHandle<Vec<Sent>>,
 }
 
@@ -54,18 +57,22 @@ pub(crate) fn span_of(trace: u64, number: u64) -> Span {
 impl Load {
     pub(crate) fn start(agents: Vec<SocketAddr>, spans_per_second: u64) -> Self {
         let (stop, stopped) = watch::channel(false);
+        let (ticked, ticks) = watch::channel(0);
         let started = Instant::now();
-        let per_tick = (spans_per_second / SPANS / 20).max(1);
-        let sending = tokio::spawn(send_all(agents, per_tick, stopped, started));
-        Self { started, stop, sending }
+        let per_tick = (spans_per_second * TICK_MS / 1000 / SPANS).max(1);
+        let sending = tokio::spawn(send_all(agents, per_tick, (stopped, ticked), started));
+        Self { started, stop, ticks, sending }
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap()
     }
 
+    /// Until so much more was sent as belongs to this time.
     pub(crate) async fn goes_on_for(&self, ms: u64) {
-        tokio::time::sleep(Duration::from_millis(ms)).await;
+        let mut ticks = self.ticks.clone();
+        let until = *ticks.borrow() + usize::try_from(ms / TICK_MS).unwrap();
+        ticks.wait_for(|tick| until <= *tick).await.unwrap();
     }
 
     /// Begins no new traces, and sends the rest of those that have begun.
@@ -78,14 +85,14 @@ impl Load {
 async fn send_all(
     agents: Vec<SocketAddr>,
     per_tick: u64,
-    stopped: watch::Receiver<bool>,
+    (stopped, ticked): (watch::Receiver<bool>, watch::Sender<usize>),
     started: Instant,
 ) -> Vec<Sent> {
     let mut connections = Vec::new();
     for agent in agents {
         connections.push(Grpc::connect(agent).await);
     }
-    let mut ticks = tokio::time::interval(TICK);
+    let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
     let (mut groups, mut sent, mut next) = (VecDeque::<Group>::new(), Vec::new(), 0);
     for tick in 0.. {
         ticks.tick().await;
@@ -104,8 +111,9 @@ async fn send_all(
             group.due = tick + TICKS_PER_PART;
         }
         for (connection, spans) in connections.iter_mut().zip(spans) {
-            send_until_taken(connection, spans).await;
+            send_until_taken(connection, spans, &mut ticks).await;
         }
+        ticked.send_replace(tick);
         let last_ms = u64::try_from(started.elapsed().as_millis()).unwrap();
         while groups.front().is_some_and(|group| group.parts == PARTS) {
             let Group { first, count, .. } = groups.pop_front().unwrap();
@@ -118,8 +126,8 @@ async fn send_all(
     sent
 }
 
-/// What is refused is sent again, as every exporter does.
-async fn send_until_taken(connection: &mut Grpc, spans: Vec<Span>) {
+/// What is refused is sent again at the next tick, as every exporter does.
+async fn send_until_taken(connection: &mut Grpc, spans: Vec<Span>, ticks: &mut Interval) {
     if spans.is_empty() {
         return;
     }
@@ -128,7 +136,7 @@ async fn send_until_taken(connection: &mut Grpc, spans: Vec<Span>) {
         let status = connection.call(Signal::Traces.grpc_path(), &[], body.clone()).await;
         match status.code {
             0 => return,
-            14 => tokio::time::sleep(TICK).await,
+            14 => drop(ticks.tick().await),
             code => panic!("refused with {code}: {}", status.message),
         }
     }

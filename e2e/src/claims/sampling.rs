@@ -13,7 +13,7 @@ const ERROR_EVERY: usize = 10;
 /// Nine tenths of 2^56, to four hexadecimal digits: what a tenth of all traces reach.
 pub(super) const TENTH: u64 = 0xe6_6600_0000_0000;
 
-const POLICY: &str = r"
+pub(super) const POLICY: &str = r"
 apiVersion: sluice.dev/v1alpha1
 kind: SamplingPolicy
 metadata: {name: shop, namespace: NAMESPACE}

@@ -1,5 +1,6 @@
 //! Gateways believe what they are told about senders, so only agents and gateways may tell them.
 
+use super::sampling::POLICY;
 use crate::gateways;
 use crate::kubectl::{apply, kubectl, wait_for};
 use crate::sdk::Sdk;
@@ -8,16 +9,6 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-const POLICY: &str = r"
-apiVersion: sluice.dev/v1alpha1
-kind: SamplingPolicy
-metadata: {name: shop, namespace: NAMESPACE}
-spec:
-  tail: {decisionWait: 5s, decisionWaitAfterRoot: 1s}
-  keep:
-  - {name: errors, match: {status: Error}, atLeastPercent: 100}
-";
 
 /// What a pod of the team can show, and what the API server finds it to be.
 const STRANGERS: [(&str, &str); 4] = [
@@ -30,9 +21,6 @@ const STRANGERS: [(&str, &str); 4] = [
 ];
 /// Last: what it brings arrives, so it would be seen if what was before it did.
 const AGENT: (&str, &str) = ("agent", "/tokens/agent");
-
-const OWN: &str = "projected: {sources: [{serviceAccountToken:
-    {audience: sluice-gateway, expirationSeconds: 600, path: token}}]}";
 
 pub(crate) fn a_pod_without_an_agent_s_token_cannot_send_to_a_gateway(stage: &Stage) -> Result<()> {
     let namespace = &stage.namespace;
@@ -102,7 +90,11 @@ fn push(namespace: &str) -> Result<Value> {
     let with = tokens.map(|(name, file)| format!("--token={name}={file}"));
     let arguments: Vec<_> = to.chain(with).chain([format!("--namespace={namespace}")]).collect();
     let pod = Sdk::new(namespace, "stranger", &arguments);
-    let pod = pod.with("tokens", "secret: {secretName: tokens}").with("own", OWN);
+    let own = json!({"audience": "sluice-gateway", "expirationSeconds": 600, "path": "token"});
+    let own = json!({"sources": [{"serviceAccountToken": own}]});
+    let pod = pod
+        .with(json!({"name": "tokens", "secret": {"secretName": "tokens"}}))
+        .with(json!({"name": "own", "projected": own}));
     pod.start()?;
     pod.finish(Duration::from_secs(90))
 }

@@ -113,12 +113,6 @@ impl Tail {
     }
 }
 
-/// All that there was has been told, but for what `missing` were to hand over.
-pub fn done<'a>(from: &'a str, epoch: u64, missing: impl Iterator<Item = (&'a str, u64)>) -> Bytes {
-    let missing = missing.collect();
-    written(&Handover { from, epoch, done: true, missing, ..Handover::default() })
-}
-
 fn written(handover: &Handover<'_>) -> Bytes {
     let mut out = Vec::new();
     write_handover(handover, &mut out);

@@ -88,12 +88,17 @@ fn a_full_buffer_decides_its_oldest_trace_early() {
     }
 }
 
+/// Keeps every trace that there is room for, and sheds the others.
+fn drops_new(traces_max: u32) -> World {
+    let mut sampling = one(policy("shop", Some(1_000_000)));
+    sampling.tail.traces_max = traces_max;
+    sampling.tail.on_full = OnBufferFull::DropNew;
+    World::new(&sampling, 1)
+}
+
 #[test]
 fn a_full_buffer_that_drops_new_traces_says_so() {
-    let mut sampling = one(policy("shop", Some(1_000_000)));
-    sampling.tail.traces_max = 10;
-    sampling.tail.on_full = OnBufferFull::DropNew;
-    let mut world = World::new(&sampling, 1);
+    let mut world = drops_new(10);
     let mut random = Random(7);
     let spans: Vec<Span> = (0..15).map(|_| span(&mut random)).collect();
     world.send("shop", &spans.iter().collect::<Vec<_>>());
@@ -184,10 +189,7 @@ fn an_error_that_comes_too_late_counts_as_lost_once() {
 
 #[test]
 fn what_is_shed_counts_as_dropped_and_its_errors_as_lost() {
-    let mut sampling = one(policy("shop", Some(1_000_000)));
-    sampling.tail.traces_max = 1000;
-    sampling.tail.on_full = OnBufferFull::DropNew;
-    let mut world = World::new(&sampling, 1);
+    let mut world = drops_new(1000);
     let mut random = Random(9);
     for number in 0..1500 {
         let span = Span { is_error: number % 10 == 0, ..span(&mut random) };

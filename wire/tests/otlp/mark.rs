@@ -2,7 +2,7 @@
 
 use super::arbitrary;
 use super::random::Random;
-use super::reference::Request;
+use super::reference::{Request, without_state};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
@@ -74,11 +74,6 @@ fn the_randomness_reaches_the_threshold_if_and_only_if_the_sdk_keeps_the_trace()
 
 #[test]
 fn what_is_marked_is_otherwise_as_it_came() {
-    let without_state = |item: &str| {
-        let (before, after) = item.split_once("trace_state: \"").unwrap();
-        let (_, after) = after.split_once('"').unwrap();
-        format!("{before}{after}")
-    };
     for seed in 0..300 {
         let body = arbitrary::body(Signal::Traces, &mut Random(seed));
         let items = |body: &[u8]| -> Vec<String> {

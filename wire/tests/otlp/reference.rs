@@ -142,3 +142,10 @@ pub(crate) fn text(key: &str, value: &str) -> KeyValue {
     let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
     KeyValue { key: key.to_owned(), value, ..Default::default() }
 }
+
+/// A span as it is shown, but for its `tracestate`.
+pub(crate) fn without_state(item: &str) -> String {
+    let (before, after) = item.split_once("trace_state: \"").unwrap();
+    let (_, after) = after.split_once('"').unwrap();
+    format!("{before}{after}")
+}

@@ -1,7 +1,7 @@
 //! Thinning keeps what the specification keeps, and says how much each kept span stands for.
 
 use super::random::Random;
-use super::reference::Request;
+use super::reference::{Request, without_state};
 use super::{arbitrary, realistic};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -67,11 +67,6 @@ fn nothing_changes_at_threshold_0() {
 
 #[test]
 fn what_is_kept_is_otherwise_as_it_came() {
-    let without_state = |item: &str| {
-        let (before, after) = item.split_once("trace_state: \"").unwrap();
-        let (_, after) = after.split_once('"').unwrap();
-        format!("{before}{after}")
-    };
     for seed in 0..300 {
         let body = arbitrary::body(Signal::Traces, &mut Random(seed));
         let before = Request::decode(Signal::Traces, &body).unwrap().items();
