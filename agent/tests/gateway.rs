@@ -7,8 +7,8 @@ mod support;
 
 use prost::Message;
 use sluice_agent::{Role, Running, Trust};
-use sluice_engine::books::QueueKey;
-use sluice_engine::config::sampling::Policy;
+use sluice_engine::books::{QueueKey, SampledOut};
+use sluice_engine::config::sampling::{Head, Policy};
 use sluice_engine::forward::GATEWAYS;
 use sluice_wire::Signal;
 use support::client::{Grpc, frame};
@@ -74,6 +74,29 @@ async fn what_waits_for_a_gateway_that_left_goes_to_the_new_owners() {
     let whole = (TRACES * SPANS) as usize;
     until("everything arrives", || oracle.spans().len() == whole).await;
     assert_eq!(arrived(&oracle).len(), whole);
+    fleet.agents.iter().for_each(|agent| agent.books().check().unwrap());
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_head_takes_out_never_travels_to_a_gateway() {
+    const HALF: u64 = 1 << 55;
+    let (oracle, address) = Oracle::start().await;
+    let head = Some(Head { keep_ppm: Some(500_000) });
+    let policy = Policy { default_ppm: None, keep: vec![], limit: vec![], head, ..policy() };
+    let fleet = Fleet::start(address, policy, 100, &["a", "b"]).await;
+    fleet.send(0..TRACES, span_of).await;
+    let passes = |trace: &u64| HALF <= trace_id(*trace) as u64 & (u64::MAX >> 8);
+    let expected = (0..TRACES).filter(passes).count() as u64 * SPANS;
+    until("what passes arrives", || oracle.spans().len() as u64 == expected).await;
+    assert!(arrived(&oracle).values().all(|state| state == "ot=th:8"));
+    let key = ("shop/shop".to_owned(), Signal::Traces);
+    let sampled_out = |own: &Running| own.books().pipelines[&key].sampled_out.clone();
+    let gone = fleet.agents.iter().map(|own| sampled_out(own)[&SampledOut::Head]).sum::<u64>();
+    assert_eq!(gone, TRACES * SPANS - expected);
+    for gateway in fleet.gateways.values() {
+        assert_eq!(sampled_out(gateway), [].into());
+    }
     fleet.agents.iter().for_each(|agent| agent.books().check().unwrap());
     fleet.stop().await;
 }

@@ -1,10 +1,12 @@
 //! A config made ready to run: which queues exist, and which pipelines want whose telemetry.
 
 use crate::books::QueueKey;
+use crate::config::sampling::Policy;
 use crate::config::{Config, Destination, Namespaces, Pipeline, StartAt};
 use crate::enrich;
 use crate::queue::Bounds;
 use crate::sender::{Pod, Sender, Source};
+use sluice_wire::sampling::Threshold;
 use sluice_wire::{ResourceEdit, Signal};
 use std::collections::BTreeMap;
 
@@ -19,6 +21,8 @@ pub struct Compiled {
 #[derive(Debug, Default)]
 pub struct Route {
     pub targets: Vec<Target>,
+    /// What heads of policies leave of its traces.
+    pub head: Threshold,
 }
 
 #[derive(Debug)]
@@ -110,7 +114,25 @@ impl Compiled {
             pipeline: index,
             edit: enrich::edit(&self.config.cluster, &pipeline.enrich, sender),
         });
-        Route { targets: targets.collect() }
+        let targets: Vec<Target> = targets.collect();
+        let head = match signal {
+            Signal::Traces if !targets.is_empty() => self.head(sender, claimed, &targets),
+            _ => Threshold::EVERYTHING,
+        };
+        Route { targets, head }
+    }
+
+    fn head(&self, sender: &Sender, claimed: Option<&str>, targets: &[Target]) -> Threshold {
+        let namespace = match sender {
+            Sender::Pod(pod) => Some(pod.namespace.as_str()),
+            Sender::Claimed => claimed,
+            Sender::Unknown => None,
+        };
+        let names = targets.iter().map(|target| self.pipelines[target.pipeline].0.as_str());
+        let names = names.collect();
+        let policies = self.config.sampling.policies.values();
+        let own = policies.filter(|policy| policy.scope.has(namespace, &names));
+        own.filter_map(Policy::head_in_force).max().unwrap_or_default()
     }
 
     /// Whether any pipeline reads the logs of a pod's container, and where to start in a file

@@ -2,6 +2,10 @@
 //!
 //! A lane belongs to one connection or file: its sender is fixed, so its routes are remembered.
 
+mod head;
+
+pub use head::Headed;
+
 use crate::compiled::{Compiled, Route};
 use crate::sender::{Sender, Source};
 use crate::tail::{Now, Request, Sorter, Tail, Taken};

@@ -9,7 +9,7 @@ use crate::tail::Now;
 use crate::tick::Tick;
 use sluice_wire::sampling::Threshold;
 use sluice_wire::{Block, Signal, Survey, Told, mark_traces};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 const SENDERS_MAX: usize = 1024;
@@ -176,18 +176,5 @@ fn chooses_as_we_do(block: &Block, body: &[u8]) -> bool {
 }
 
 fn head(compiled: &Compiled, sender: &Sender, claimed: Option<&str>) -> Threshold {
-    let namespace = match sender {
-        Sender::Pod(pod) => Some(pod.namespace.as_str()),
-        Sender::Claimed => claimed,
-        Sender::Unknown => None,
-    };
-    let route = compiled.route(Signal::Traces, &Source::Otlp, sender, claimed);
-    let names = route.targets.iter().map(|target| compiled.pipelines[target.pipeline].0.as_str());
-    let pipelines: BTreeSet<&str> = names.collect();
-    if pipelines.is_empty() {
-        return Threshold::EVERYTHING;
-    }
-    let policies = compiled.config.sampling.policies.values();
-    let own = policies.filter(|policy| policy.scope.has(namespace, &pipelines));
-    own.filter_map(|policy| policy.head_in_force()).max().unwrap_or_default()
+    compiled.route(Signal::Traces, &Source::Otlp, sender, claimed).head
 }

@@ -31,6 +31,6 @@ pub use partition::{Portion, partition};
 pub use signal::Signal;
 pub use split::split;
 pub use survey::{Block, Limits, Survey, survey};
-pub use thin::{Thinned, thin_traces};
+pub use thin::{Thinned, thin_blocks, thin_traces};
 pub use trace_id::parse_trace_id;
 pub use walk::Malformed;

@@ -4,9 +4,14 @@
 //! <https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/>
 
 use crate::items::rewrite;
+use crate::protobuf::put_message;
 use crate::sampling::{Sampling, Threshold};
+use crate::schema::{self, Message};
 use crate::spans::{SpanEdit, SpanView, write_span};
-use crate::{Signal, schema};
+use crate::{Block, Signal, Survey};
+
+/// A block in its request.
+const BLOCK: u32 = 1;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Thinned {
@@ -22,10 +27,42 @@ pub struct Thinned {
 /// Where no span is left, so is nothing of the request.
 pub fn thin_traces(body: &[u8], threshold: u64, out: &mut Vec<u8>) -> Thinned {
     let threshold = Threshold::new(threshold);
+    out.reserve(body.len());
+    thin(schema::request(Signal::Traces), body, threshold, out)
+}
+
+/// As [`thin_traces`], each block to a threshold of its own. Returns what became of each.
+pub fn thin_blocks(
+    body: &[u8],
+    survey: &Survey,
+    mut threshold: impl FnMut(&Block) -> Threshold,
+    out: &mut Vec<u8>,
+) -> Vec<Thinned> {
+    out.reserve(body.len());
+    let thin_block = |block: &Block| {
+        let threshold = threshold(block);
+        if threshold == Threshold::EVERYTHING {
+            out.extend_from_slice(&body[block.field.clone()]);
+            return Thinned { kept: block.items, sampled_out: 0 };
+        }
+        let payload = &body[block.payload.clone()];
+        let start = out.len();
+        let thinned = put_message(out, BLOCK, payload.len(), |out| {
+            thin(schema::block(Signal::Traces), payload, threshold, out)
+        });
+        if thinned.kept == 0 {
+            out.truncate(start);
+        }
+        thinned
+    };
+    survey.blocks.iter().map(thin_block).collect()
+}
+
+/// What is left of a message; nothing where no span is.
+fn thin(message: &Message, payload: &[u8], threshold: Threshold, out: &mut Vec<u8>) -> Thinned {
     let mut thinned = Thinned::default();
     let start = out.len();
-    out.reserve(body.len());
-    let any = rewrite(schema::request(Signal::Traces), body, out, &mut |whole, span, out| {
+    let any = rewrite(message, payload, out, &mut |whole, span, out| {
         let kept = thin_span(whole, span, threshold, out);
         match kept {
             true => thinned.kept += 1,

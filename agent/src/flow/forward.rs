@@ -6,7 +6,7 @@ use crate::ack::AckToken;
 use crate::intake::Refusal;
 use crate::pump::Pump;
 use bytes::Bytes;
-use sluice_engine::books::{PipelineBook, QueueKey, Refused};
+use sluice_engine::books::{PipelineBook, QueueKey, Refused, SampledOut};
 use sluice_engine::compiled::{Compiled, Outlet};
 use sluice_engine::forward::{self, GATEWAYS, Trust};
 use sluice_engine::lane::Lane;
@@ -152,6 +152,11 @@ impl State {
         let Some(gateways) = &self.gateways else {
             return Err(Refusal::for_now(Refused::QueueFull, "no gateway is known yet"));
         };
+        let headed = lane.thin_by_head(&self.compiled, self.generation, (body, survey));
+        let (body, items) = match &headed {
+            Some(headed) => (&headed.body, headed.items),
+            None => (body, items),
+        };
         let mut thinned = Vec::new();
         let body = match threshold {
             Some(threshold) => {
@@ -162,7 +167,14 @@ impl State {
         };
         let sender = lane.sender_bytes();
         let frame = Frame { sender: &sender, body, id, ..Frame::default() };
-        gateways.offer(forward::cut(&gateways.ring, &frame), items, now)
+        gateways.offer(forward::cut(&gateways.ring, &frame), items, now)?;
+        for (pipeline, (spans, copies)) in headed.into_iter().flat_map(|own| own.sampled_out) {
+            let mut book = lock(&self.ways[pipeline][Signal::Traces as usize].book);
+            book.accepted += spans;
+            book.copies += copies;
+            *book.sampled_out.entry(SampledOut::Head).or_default() += copies;
+        }
+        Ok(())
     }
 }
 
@@ -192,8 +204,7 @@ impl Gateways {
             book.copies += items;
             book.queued += queued;
             if queued < items {
-                let rule = sluice_engine::books::SampledOut::MemoryLimiter;
-                *book.sampled_out.entry(rule).or_default() += items - queued;
+                *book.sampled_out.entry(SampledOut::MemoryLimiter).or_default() += items - queued;
             }
         }
         for (pump, (body, spans)) in wanted {

@@ -6,7 +6,8 @@ use super::{arbitrary, realistic};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
-use sluice_wire::{Signal, Thinned, thin_traces};
+use sluice_wire::sampling::Threshold;
+use sluice_wire::{Block, Limits, Signal, Thinned, survey, thin_blocks, thin_traces};
 use std::collections::BTreeMap;
 
 fn request(spans: Vec<Span>) -> Vec<u8> {
@@ -81,6 +82,34 @@ fn what_is_kept_is_otherwise_as_it_came() {
             let item = without_state(&item);
             assert!(rest.any(|other| *other == item), "seed {seed}: {item}");
         }
+    }
+}
+
+fn with_spans(mut blocks: Vec<ResourceSpans>) -> Vec<ResourceSpans> {
+    blocks.iter_mut().for_each(|block| block.scope_spans.retain(|scope| !scope.spans.is_empty()));
+    blocks.retain(|block| !block.scope_spans.is_empty());
+    blocks
+}
+
+#[test]
+fn each_block_is_thinned_to_a_threshold_of_its_own() {
+    for seed in 0..300 {
+        let body = arbitrary::body(Signal::Traces, &mut Random(seed));
+        let survey = survey(Signal::Traces, &body, &Limits::default()).unwrap();
+        let threshold = |block: &Block| {
+            let is_odd = survey.blocks.iter().position(|own| own == block).unwrap() % 2 == 1;
+            if is_odd { Threshold::new(HALF) } else { Threshold::EVERYTHING }
+        };
+        let (mut found, mut expected) = (Vec::new(), Vec::new());
+        let thinned = thin_blocks(&body, &survey, threshold, &mut found);
+        for (block, thinned) in survey.blocks.iter().zip(thinned) {
+            let own = &body[block.field.clone()];
+            let of_block = thin_traces(own, threshold(block).bits(), &mut expected);
+            assert_eq!(thinned, of_block, "seed {seed}");
+        }
+        let [found, expected] = [found, expected]
+            .map(|body| ExportTraceServiceRequest::decode(&*body).unwrap().resource_spans);
+        assert_eq!(with_spans(found), with_spans(expected), "seed {seed}");
     }
 }
 
