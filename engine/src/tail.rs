@@ -98,8 +98,8 @@ pub struct Request<'a> {
     pub source: &'a Source,
     /// Surveyed.
     pub body: &'a [u8],
-    /// Of traces that are not open yet only those that reach it are taken; `None`: all, since another
-    /// collector took them up already.
+    /// Of traces that are not open yet only those that reach it are taken, and where errors are
+    /// protected those that soon show one; `None`: all, since another collector took them up already.
     pub admitted: Option<Threshold>,
 }
 
@@ -117,6 +117,8 @@ pub struct Taken {
 /// How new traces are admitted, and what rates amount to.
 struct Admission<'a> {
     threshold: Option<Threshold>,
+    /// Traces are taken on trial: an error shows late.
+    protects_errors: bool,
     pace: &'a Pace,
     /// `None`: nothing is known from others.
     arrived: Option<&'a DroppedTraces>,
@@ -220,10 +222,13 @@ impl Tail {
         if !sorted.samples.is_empty() {
             self.trackers().add(&sorted.samples);
         }
-        let is_protected = sorted.has_error && compiled.config.gateway.protect_errors;
-        let threshold = admitted.map(|own| if is_protected { Threshold::EVERYTHING } else { own });
         let arrived = self.has_arrived.load(Ordering::Acquire).then(|| self.arrived());
-        let admission = Admission { threshold, pace: &current.pace, arrived: arrived.as_deref() };
+        let admission = Admission {
+            threshold: admitted,
+            protects_errors: compiled.config.gateway.protect_errors,
+            pace: &current.pace,
+            arrived: arrived.as_deref(),
+        };
         let now_ms = millis(now.tick);
         for (shard, share) in self.shards.iter().zip(&sorted.shards) {
             if !share.spans.is_empty() {
@@ -264,7 +269,7 @@ impl Tail {
 
     fn take(&self, shard: usize, raw_bytes_max: usize) -> Decisions {
         let sheaf = self.change(&self.shards[shard], |shard| {
-            shard.frames.set_raw_bytes_max(raw_bytes_max);
+            shard.set_raw_bytes_max(raw_bytes_max);
             shard.harvest.take(&mut shard.frames)
         });
         let mut totals = self.ended.lock().unwrap_or_else(PoisonError::into_inner);

@@ -99,6 +99,11 @@ impl Frames {
         self.open.is_full(FRAME_BYTES)
     }
 
+    /// Whether nothing is held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sealed.is_empty() && self.open.is_empty()
+    }
+
     /// Appends a span of a trace, by its id and by its place in the shard.
     pub(super) fn push(
         &mut self,

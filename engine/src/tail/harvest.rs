@@ -39,7 +39,8 @@ pub(super) struct Keeper {
 /// Gathered between two ticks.
 #[derive(Debug, Default)]
 pub(super) struct Harvest {
-    keepers: Vec<Keeper>,
+    /// In the frames that stay, and in those that do not.
+    keepers: [Vec<Keeper>; 2],
     /// By the address of the origin.
     outgoing: HashMap<usize, Outgoing>,
     lost: Lost,
@@ -82,8 +83,8 @@ pub struct Departure {
 }
 
 impl Harvest {
-    pub(super) fn keep(&mut self, keeper: Keeper) {
-        self.keepers.push(keeper);
+    pub(super) fn keep(&mut self, keeper: Keeper, is_brief: bool) {
+        self.keepers[usize::from(is_brief)].push(keeper);
     }
 
     /// A span of a trace that was kept before it came.
@@ -117,14 +118,17 @@ impl Harvest {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.late_bytes + self.keepers.capacity() * size_of::<Keeper>()
+        let keepers: usize = self.keepers.iter().map(Vec::capacity).sum();
+        self.late_bytes + keepers * size_of::<Keeper>()
     }
 
     /// Takes what was gathered, and lets go of its spans in the frames.
-    pub(super) fn take(&mut self, frames: &mut Frames) -> Sheaf {
+    pub(super) fn take(&mut self, frames: &mut [Frames; 2]) -> Sheaf {
         self.late_bytes = 0;
+        let keepers = std::mem::take(&mut self.keepers).into_iter();
+        let taken = frames.iter_mut().zip(keepers);
         Sheaf {
-            frames: frames.take(std::mem::take(&mut self.keepers), |keeper| keeper.run),
+            frames: taken.flat_map(|(own, items)| own.take(items, |item| item.run)).collect(),
             outgoing: std::mem::take(&mut self.outgoing),
             lost: std::mem::take(&mut self.lost),
         }

@@ -2,6 +2,7 @@
 
 mod decide;
 mod moving;
+mod trial;
 
 pub(super) use moving::{Leaving, Moving};
 
@@ -41,7 +42,9 @@ pub(super) struct Shard {
     turn: u32,
     links: Vec<Link>,
     free_links: Vec<u32>,
-    pub(super) frames: Frames,
+    /// The second are of brief traces, which are most likely shed soon: spans of others would keep
+    /// whole frames of theirs from being freed.
+    pub(super) frames: [Frames; 2],
     decided: Decided,
     /// Dropped traces of which it is counted that they have an error.
     lost_errors: DroppedTraces,
@@ -66,6 +69,7 @@ struct Version {
     rules: Arc<Rules>,
     by_wait: VecDeque<Due>,
     by_root: VecDeque<Due>,
+    by_trial: VecDeque<Due>,
     open: usize,
     ledger: Ledger,
     demand: Demand,
@@ -99,7 +103,7 @@ impl Shard {
             turn: 0,
             links: Vec::new(),
             free_links: Vec::new(),
-            frames: Frames::default(),
+            frames: Default::default(),
             decided: Decided::new(hasher, 0),
             lost_errors: DroppedTraces::default(),
             harvest: Harvest::default(),
@@ -111,7 +115,7 @@ impl Shard {
             waiting: Vec::new(),
             retried: VecDeque::new(),
         };
-        shard.frames.set_raw_bytes_max(RAW_BYTES_MAX);
+        shard.set_raw_bytes_max(RAW_BYTES_MAX);
         shard.set_rules(0, rules, shards);
         shard
     }
@@ -133,6 +137,7 @@ impl Shard {
             rules,
             by_wait: VecDeque::new(),
             by_root: VecDeque::new(),
+            by_trial: VecDeque::new(),
             open: 0,
         });
     }
@@ -183,8 +188,11 @@ impl Shard {
             }
             None => {}
         }
-        let admitted = admission.threshold.map_or(Threshold::EVERYTHING, |t| t.max(self.admitted));
-        if !admitted.keeps(sight.randomness) {
+        let memory = admission.threshold.unwrap_or(Threshold::EVERYTHING);
+        let room = admission.threshold.map_or(Threshold::EVERYTHING, |_| self.admitted);
+        let on_trial = admission.protects_errors && memory != Threshold::EVERYTHING;
+        let asked = if on_trial { room } else { room.max(memory) };
+        if !asked.keeps(sight.randomness) {
             self.harvest.lose(origin, Loss::SampledOut(SampledOut::MemoryLimiter), 1);
             self.shed(sight.trace, bits, version);
             return None;
@@ -194,7 +202,11 @@ impl Shard {
             self.shed(sight.trace, bits, version);
             return None;
         }
-        Some(self.open(sight, version, now_ms, admitted))
+        let place = self.open(sight, version, now_ms, asked);
+        if on_trial {
+            self.begin_trial(place, memory, now_ms);
+        }
+        Some(place)
     }
 
     fn open(&mut self, sight: &Sight, version: u32, now_ms: u64, admitted: Threshold) -> u32 {
@@ -226,16 +238,16 @@ impl Shard {
         (bits, version): (&[u64], u32),
         (now_ms, admission): (u64, &Admission<'_>),
     ) {
-        if self.frames.is_full() {
-            self.seal();
-        }
+        self.end_trial_by_error(place, (bits, version));
+        self.seal(Frames::is_full);
         let Some(trace) = self.traces[place as usize].as_mut() else { return };
         let before_ns = trace.facts().duration_ns;
         let had_root = trace.has_root;
         trace.see(&sorting.sight, origin, sorting.message.len());
         let is_news = trace.add(version, bits);
         let whose = (sorting.sight.trace, place);
-        trace.tip = self.frames.push(whose, origin, sorting.message, trace.tip);
+        let frames = &mut self.frames[usize::from(trace.is_brief)];
+        trace.tip = frames.push(whose, origin, sorting.message, trace.tip);
         let (number, turn) = (trace.version, trace.turn);
         let (got_root, bytes) = (trace.has_root && !had_root, u64::from(trace.bytes));
         let facts = trace.facts();
@@ -255,15 +267,17 @@ impl Shard {
         }
     }
 
-    /// The spans of the open frame get their runs.
-    fn seal(&mut self) {
+    /// The spans of open frames get their runs.
+    fn seal(&mut self, is_meant: impl Fn(&Frames) -> bool) {
         let Self { frames, traces, links, free_links, .. } = self;
-        frames.seal(|place, run| {
-            if let Some(trace) = &mut traces[place as usize] {
-                let link = Link { run, before: trace.last_run };
-                trace.last_run = put(links, free_links, link);
-            }
-        });
+        for own in frames.iter_mut().filter(|own| is_meant(own)) {
+            own.seal(|place, run| {
+                if let Some(trace) = &mut traces[place as usize] {
+                    let link = Link { run, before: trace.last_run };
+                    trace.last_run = put(links, free_links, link);
+                }
+            });
+        }
     }
 
     fn is_certain(&self, place: u32) -> bool {
@@ -278,6 +292,7 @@ impl Shard {
     /// true when more are left.
     pub(super) fn tick(&mut self, now_ms: u64, pace: &Pace, traces_max: usize) -> bool {
         self.steer();
+        self.end_trials(now_ms);
         let mut decided = 0;
         while let Some(due) = self.retried.pop_front() {
             decided += usize::from(self.decide_turn(due, Moment::Due, now_ms, pace));
@@ -375,11 +390,19 @@ impl Shard {
         }
     }
 
+    /// What stays uncompressed of all frames.
+    pub(super) fn set_raw_bytes_max(&mut self, bytes: usize) {
+        let [lasting, brief] = &mut self.frames;
+        let of_brief = if brief.is_empty() { 0 } else { bytes / 2 };
+        brief.set_raw_bytes_max(of_brief);
+        lasting.set_raw_bytes_max(bytes - of_brief);
+    }
+
     /// All that is held, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let traces = self.traces.len() * TRACE_BYTES + self.links.len() * size_of::<Link>();
         let decided = self.decided.bytes() + self.lost_errors.bytes() + self.records.bytes();
-        self.frames.bytes() + traces + decided + self.harvest.bytes()
+        self.frames.iter().map(Frames::bytes).sum::<usize>() + traces + decided + self.harvest.bytes()
     }
 
     /// Versions follow one another by number.

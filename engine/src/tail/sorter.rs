@@ -44,8 +44,6 @@ pub(super) struct Sorted<'b> {
     pub(super) samples: Vec<Sample>,
     /// Words of bits of each span.
     pub(super) words: usize,
-    /// Some span has one.
-    pub(super) has_error: bool,
 }
 
 /// What one shard gets of a request.
@@ -88,7 +86,6 @@ impl Sorter {
             samples: Vec::new(),
             // Without policies too a span has its bits: shards pair the two.
             words: rules.words().max(1),
-            has_error: false,
         };
         let mut current = None;
         let (of_resource, of_span) = (rules.matcher.resource_probes(), rules.matcher.span_probes());
@@ -162,7 +159,6 @@ impl<'b> Sorted<'b> {
             sight.threshold = origin.head;
         }
         *items += 1;
-        self.has_error |= span.status == STATUS_ERROR;
         let shard = shard_of(hasher, sight.trace, self.shards.len());
         let share = &mut self.shards[shard];
         let at = share.bits.len();

@@ -29,6 +29,12 @@ pub(super) struct Trace {
     end_ns: u64,
     /// The highest that its spans came with.
     pub(super) threshold: Threshold,
+    /// What it must reach since memory was short when it began.
+    pub(super) admitted: Threshold,
+    /// An error would lift that.
+    pub(super) on_trial: bool,
+    /// Its spans are among those that do not stay for long.
+    pub(super) is_brief: bool,
     pub(super) randomness: u64,
     is_explicit: bool,
     pub(super) has_root: bool,
@@ -120,6 +126,9 @@ impl Trace {
             start_ns: u64::MAX,
             end_ns: 0,
             threshold: Threshold::EVERYTHING,
+            admitted: Threshold::EVERYTHING,
+            on_trial: false,
+            is_brief: false,
             randomness: sight.randomness,
             is_explicit: false,
             has_root: false,
@@ -194,6 +203,11 @@ impl Trace {
             Some(own.version)
         });
         newer.chain([self.version])
+    }
+
+    /// Whether the want of memory does not take it out of the sample.
+    pub(super) fn is_admitted(&self) -> bool {
+        self.admitted.keeps(self.randomness)
     }
 
     pub(super) fn facts(&self) -> TraceFacts {

@@ -9,6 +9,7 @@ mod odd;
 mod random;
 mod rates;
 mod remote;
+mod short;
 mod spans;
 mod world;
 

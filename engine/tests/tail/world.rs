@@ -31,6 +31,8 @@ pub(crate) struct World {
     /// Spans that were sampled out or dropped.
     pub(crate) lost: u64,
     pub(crate) held: u64,
+    /// New traces must reach it.
+    pub(crate) admitted: Threshold,
 }
 
 impl World {
@@ -49,7 +51,16 @@ impl World {
             requests: Vec::new(),
             lost: 0,
             held: 0,
+            admitted: Threshold::EVERYTHING,
         }
+    }
+
+    /// From now on, where memory is short.
+    pub(crate) fn protect_errors(&mut self, sampling: &Sampling) {
+        let mut config = self.compiled.config.clone();
+        config.sampling = sampling.clone();
+        config.gateway.protect_errors = true;
+        self.compiled = Compiled::new(config).unwrap();
     }
 
     /// One request of a sender in this namespace.
@@ -96,7 +107,7 @@ impl World {
             sender: &sender(namespace),
             source: &Source::Otlp,
             body,
-            admitted: Some(Threshold::EVERYTHING),
+            admitted: Some(self.admitted),
         };
         let now = self.now();
         let sorter = self.sorters.entry(namespace).or_default();

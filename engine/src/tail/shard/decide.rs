@@ -24,7 +24,7 @@ impl Shard {
             }
         }
         let Some(Verdict { threshold, cause, capped_from }) = verdict else { return };
-        let threshold = threshold.max(trace.threshold);
+        let threshold = threshold.max(trace.threshold).max(trace.admitted);
         let is_kept = threshold.keeps(trace.randomness);
         let names = self.version(version).ledger.names(cause);
         let own = self.version_mut(trace.version);
@@ -37,7 +37,11 @@ impl Shard {
         own.ledger.count(&own.rules, &trace, fate, pace, &mut matched);
         self.matched = matched;
         let kept = Kept { threshold, label: names.label.clone() };
-        self.settle(&trace, if is_kept { Ok(&kept) } else { Err(sampled_out(cause)) });
+        let loss = match trace.is_admitted() {
+            true => sampled_out(cause),
+            false => SampledOut::MemoryLimiter,
+        };
+        self.settle(&trace, if is_kept { Ok(&kept) } else { Err(loss) });
         if is_kept {
             self.decided.keep(trace.id, kept);
         } else {
@@ -87,7 +91,8 @@ impl Shard {
 
     /// What becomes of the spans that are held of a trace.
     pub(super) fn settle(&mut self, trace: &Trace, fate: Result<&Kept, SampledOut>) {
-        let (frames, harvest) = (&mut self.frames, &mut self.harvest);
+        let frames = &mut self.frames[usize::from(trace.is_brief)];
+        let harvest = &mut self.harvest;
         frames.release_open(trace.tip, |origin, piece| match fate {
             Ok(kept) => harvest.pass(origin, (trace.id, piece), kept),
             Err(rule) => harvest.lose(origin, Loss::SampledOut(rule), 1),
@@ -97,12 +102,15 @@ impl Shard {
             self.free_links.push(at);
             at = before;
             match fate {
-                Ok(kept) => self.harvest.keep(Keeper { run, trace: trace.id, kept: kept.clone() }),
+                Ok(kept) => {
+                    let keeper = Keeper { run, trace: trace.id, kept: kept.clone() };
+                    harvest.keep(keeper, trace.is_brief);
+                }
                 Err(rule) => {
-                    if let Some(origin) = self.frames.origin(run) {
-                        self.harvest.lose(origin, Loss::SampledOut(rule), u64::from(run.spans()));
+                    if let Some(origin) = frames.origin(run) {
+                        harvest.lose(origin, Loss::SampledOut(rule), u64::from(run.spans()));
                     }
-                    self.frames.release(run);
+                    frames.release(run);
                 }
             }
         }

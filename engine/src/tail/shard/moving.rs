@@ -58,7 +58,9 @@ impl Shard {
             let trace = trace.as_ref()?;
             let to = owner(slot_of(&trace.id.to_be_bytes()))?;
             let last = self.links.get(trace.last_run as usize);
-            let frame = last.map_or(u32::MAX, |link| self.frames.number(link.run));
+            // Of traces on trial most would be gone before it is their turn: they come last.
+            let last = last.filter(|_| !trace.is_brief);
+            let frame = last.map_or(u32::MAX, |link| self.frames[0].number(link.run));
             Some(Leaver { frame, due: Due { at_ms: 0, place, turn: trace.turn }, to })
         });
         let mut leavers: Vec<Leaver> = leavers.collect();
@@ -72,8 +74,8 @@ impl Shard {
         leaving: &mut Leaving,
         bytes_max: u64,
     ) -> Vec<(Frame, Vec<Moving>)> {
-        self.seal();
-        let (mut moving, mut bytes) = (Vec::new(), 0);
+        self.seal(|_| true);
+        let (mut moving, mut bytes) = ([Vec::new(), Vec::new()], 0);
         while bytes < bytes_max {
             let Some(Leaver { due, to, .. }) = leaving.pop_front() else { break };
             let is_there = |trace: &&Trace| trace.turn == due.turn;
@@ -82,15 +84,17 @@ impl Shard {
             }
             let Some(trace) = self.remove(due.place) else { continue };
             bytes += u64::from(trace.bytes);
-            let kept = Kept { threshold: trace.threshold, label: None };
+            let kept = Kept { threshold: trace.threshold.max(trace.admitted), label: None };
             let mut at = trace.last_run;
             while let Some(Link { run, before }) = self.links.get(at as usize).copied() {
                 self.free_links.push(at);
                 at = before;
+                let moving = &mut moving[usize::from(trace.is_brief)];
                 moving.push(Moving { run, trace: trace.id, kept: kept.clone(), to });
             }
         }
-        self.frames.take(moving, |moving| moving.run)
+        let frames = self.frames.iter_mut().zip(moving);
+        frames.flat_map(|(own, moving)| own.take(moving, |moving| moving.run)).collect()
     }
 
     /// Decides those that would leave, by what is here of them.
