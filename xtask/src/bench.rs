@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what Sluice costs beside its peer, measured in one run on this machine.
 
 mod fleet;
+mod flood;
 mod machine;
 mod page;
 mod pairs;
@@ -25,6 +26,8 @@ pub(crate) enum Action {
     Passthrough(Arguments),
     /// Tail sampling of whole traces by Sluice and by an OpenTelemetry Collector.
     Tail(Arguments),
+    /// Ten times the usual load on one gateway of 256 MiB.
+    Flood(flood::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -47,19 +50,29 @@ pub(crate) fn run(action: &Action) -> Result<()> {
     if cfg!(debug_assertions) {
         return commands::run_optimized();
     }
-    let programs = Programs::build()?;
-    let (bench, arguments, figures) = match action {
+    match action {
         Action::Passthrough(arguments) => {
-            (Bench::Passthrough, arguments, passthrough::run(&programs, arguments)?)
+            let figures = passthrough::run(&Programs::build()?, arguments)?;
+            finish(Bench::Passthrough, &figures, arguments.json.as_deref(), arguments.record)
         }
-        Action::Tail(arguments) => (Bench::Tail, arguments, tail::run(&programs, arguments)?),
-    };
-    println!("{}", page::table(&figures));
-    if let Some(path) = &arguments.json {
-        results::write(&figures, path)?;
+        Action::Tail(arguments) => {
+            let figures = tail::run(&Programs::build()?, arguments)?;
+            finish(Bench::Tail, &figures, arguments.json.as_deref(), arguments.record)
+        }
+        Action::Flood(arguments) => {
+            let figures = flood::run(arguments)?;
+            finish(Bench::Flood, &figures, arguments.json.as_deref(), arguments.record)
+        }
     }
-    if arguments.record {
-        results::record(bench, &figures)?;
+}
+
+fn finish(bench: Bench, figures: &[Figure], json: Option<&Path>, record: bool) -> Result<()> {
+    println!("{}", page::table(figures));
+    if let Some(path) = json {
+        results::write(figures, path)?;
+    }
+    if record {
+        results::record(bench, figures)?;
         page::write()?;
     }
     Ok(())

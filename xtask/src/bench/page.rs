@@ -31,6 +31,7 @@ fn section(bench: Bench, first: &Figure, figures: &[Figure]) -> String {
     let title = match bench {
         Bench::Passthrough => "Traces through",
         Bench::Tail => "Tail sampling",
+        Bench::Flood => "A flood",
     };
     let mut section = format!(
         "\n## {title}\n\nMade by `cargo xtask bench {name} --record` from the results in\n\
@@ -47,8 +48,10 @@ fn section(bench: Bench, first: &Figure, figures: &[Figure]) -> String {
             let _ = writeln!(section, "\n{}: {}", figure.name, figure.method);
         }
     }
-    let (seed, configuration) = (first.seed, &first.peer_configuration);
-    let _ = writeln!(section, "\nSeed {seed}. The peer's configuration: `{configuration}`.");
+    let _ = match (first.seed, first.peer_configuration.as_str()) {
+        (seed, "") => writeln!(section, "\nSeed {seed}. There is no peer in this one."),
+        (seed, file) => writeln!(section, "\nSeed {seed}. The peer's configuration: `{file}`."),
+    };
     for (name, version) in &first.versions {
         let _ = writeln!(section, "- {name}: {version}");
     }

@@ -10,16 +10,18 @@ use std::path::Path;
 pub(super) enum Bench {
     Passthrough,
     Tail,
+    Flood,
 }
 
 impl Bench {
-    pub(super) const ALL: [Self; 2] = [Self::Passthrough, Self::Tail];
+    pub(super) const ALL: [Self; 3] = [Self::Passthrough, Self::Tail, Self::Flood];
 
     /// As the command names it.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Passthrough => "passthrough",
             Self::Tail => "tail",
+            Self::Flood => "flood",
         }
     }
 
@@ -28,6 +30,7 @@ impl Bench {
         match self {
             Self::Passthrough => "xtask/bench/passthrough.json",
             Self::Tail => "xtask/bench/tail.json",
+            Self::Flood => "xtask/bench/flood.json",
         }
     }
 }

@@ -3,7 +3,7 @@
 
 mod held;
 mod programs;
-mod traces;
+pub(super) mod traces;
 
 use super::Arguments;
 use super::pairs::{self, Run};

@@ -92,6 +92,12 @@ impl Destination {
         Ok(self.arrived)
     }
 
+    /// Spans that came since the last time.
+    pub(crate) fn take(&mut self) -> Result<Vec<Arrival>> {
+        self.read()?;
+        Ok(std::mem::take(&mut self.arrived))
+    }
+
     /// The ids of all spans since the start.
     pub(crate) fn into_ids(self) -> Result<Vec<Id>> {
         Ok(self.into_arrived()?.into_iter().map(|span| span.id).collect())

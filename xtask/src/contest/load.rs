@@ -1,6 +1,7 @@
 //! The senders: messages made before, over several connections, back to back, each until accepted.
 
 use super::corpus::Corpus;
+use super::message::Codec;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -19,7 +20,7 @@ pub(crate) const IN_FLIGHT_PER_CONNECTION: usize = 2;
 const FRAME_BYTES: usize = 16 * 1024;
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// The code of gRPC for "try again".
-const UNAVAILABLE: u32 = 14;
+pub(crate) const UNAVAILABLE: u32 = 14;
 
 pub(crate) const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -40,6 +41,11 @@ impl Senders {
             connections.push(connection);
         }
         Ok(Self { connections, _driving: driving })
+    }
+
+    /// For who sends in another way. They live as long as this does.
+    pub(crate) fn connections(&self) -> &[SendRequest<Bytes>] {
+        &self.connections
     }
 
     /// Sends a part of the corpus; gives how many requests were refused and sent again.
@@ -74,7 +80,8 @@ async fn send_in_turn(
         }
         loop {
             connection = connection.ready().await.context("wait for a stream")?;
-            match export(&mut connection, &corpus, number).await? {
+            let message = corpus.messages[number].clone();
+            match call(&mut connection, PATH, corpus.codec, message).await? {
                 0 => break,
                 UNAVAILABLE => refused += 1,
                 code => bail!("request {number} was answered with gRPC status {code}"),
@@ -84,27 +91,31 @@ async fn send_in_turn(
     }
 }
 
-/// One request; gives the status of the answer.
-async fn export(
+/// One request over a connection that is ready; gives the status of the answer.
+pub(crate) async fn call(
     connection: &mut SendRequest<Bytes>,
-    corpus: &Corpus,
-    number: usize,
+    path: &str,
+    codec: Codec,
+    mut rest: Bytes,
 ) -> Result<u32> {
-    let mut request = Request::post(format!("http://127.0.0.1{PATH}"))
+    let mut request = Request::post(format!("http://127.0.0.1{path}"))
         .version(Version::HTTP_2)
         .header("content-type", "application/grpc")
         .header("te", "trailers");
-    if let Some(encoding) = corpus.codec.header() {
+    if let Some(encoding) = codec.header() {
         request = request.header("grpc-encoding", encoding);
     }
     let request = request.body(()).context("make a request")?;
     let (response, mut stream) =
         connection.send_request(request, false).context("open a stream")?;
-    let mut rest = corpus.messages[number].clone();
-    while FRAME_BYTES < rest.len() {
-        stream.send_data(rest.split_to(FRAME_BYTES), false).context("send a frame")?;
+    // Who refuses answers before all has come, and wants no more of it: then the answer tells.
+    let mut is_wanted = true;
+    while is_wanted && FRAME_BYTES < rest.len() {
+        is_wanted = stream.send_data(rest.split_to(FRAME_BYTES), false).is_ok();
     }
-    stream.send_data(rest, true).context("send the last frame")?;
+    if is_wanted {
+        let _ = stream.send_data(rest, true);
+    }
     let response = response.await.context("wait for the answer")?;
     if let Some(status) = status(response.headers()) {
         return Ok(status);

@@ -35,6 +35,19 @@ impl Process {
         Ok(Self { child, log })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Fails when the program has ended, with what it said.
+    pub(crate) fn runs(&mut self) -> Result<()> {
+        if let Some(ended) = self.child.try_wait().context("watch the program")? {
+            let said = fs::read_to_string(&self.log).unwrap_or_default();
+            bail!("the program ended ({ended}); it said:\n{said}");
+        }
+        Ok(())
+    }
+
     /// Waits until the program listens.
     pub(crate) async fn listens(&mut self, address: SocketAddr) -> Result<()> {
         let started = Instant::now();

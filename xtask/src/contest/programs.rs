@@ -63,6 +63,11 @@ pub(crate) fn sluice() -> Result<PathBuf> {
     named("sluice", &image::release_programs(&["sluice-cli"])?)
 }
 
+/// The agent alone, which is the gateway too.
+pub(crate) fn agent() -> Result<PathBuf> {
+    named("sluice-agent", &image::release_programs(&["sluice-agent"])?)
+}
+
 fn named(name: &str, built: &[PathBuf]) -> Result<PathBuf> {
     let program = built.iter().find(|program| program.ends_with(name)).cloned();
     program.with_context(|| format!("the release build made no {name}"))

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::vec;
 
 pub(crate) const SPANS_PER_REQUEST: usize = 480;
-/// Open at once; the next span is one of a random trace among them.
+/// Open at once unless said otherwise; the next span is one of a random trace among them.
 const OPEN_TRACES: usize = 64;
 
 /// Makes one request after the other until all traces are sent.
 pub(crate) struct Spread<Traces> {
     traces: Traces,
+    open_max: usize,
     open: Vec<vec::IntoIter<Piece>>,
     /// What each node's agent has gathered.
     gathered: BTreeMap<usize, Vec<Piece>>,
@@ -25,12 +26,18 @@ pub(crate) struct Spread<Traces> {
 
 impl<Traces: Iterator<Item = Trace>> Spread<Traces> {
     pub(crate) fn new(seed: u64, traces: Traces) -> Self {
-        Self { traces, open: Vec::new(), gathered: BTreeMap::new(), random: Random(seed) }
+        let (open, gathered) = (Vec::new(), BTreeMap::new());
+        Self { traces, open_max: OPEN_TRACES, open, gathered, random: Random(seed) }
+    }
+
+    /// As many traces are open at once.
+    pub(crate) fn among(self, open_max: usize) -> Self {
+        Self { open_max, ..self }
     }
 
     /// The next span of some open trace; `None`: all are sent.
     fn piece(&mut self) -> Option<Piece> {
-        while self.open.len() < OPEN_TRACES {
+        while self.open.len() < self.open_max {
             let Some(trace) = self.traces.next() else { break };
             self.open.push(trace.spans.into_iter());
         }

@@ -7,9 +7,9 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::Event};
 use std::sync::Arc;
 
-pub(super) const SPANS_PER_TRACE: usize = 13;
+pub(in crate::bench) const SPANS_PER_TRACE: usize = 13;
 /// Of whole requests: their resources and scopes count too.
-pub(super) const BYTES_PER_SPAN: usize = 461;
+pub(in crate::bench) const BYTES_PER_SPAN: usize = 461;
 
 const SERVICES: [&str; 5] = ["frontend", "checkout", "payment", "catalog", "shipping"];
 const NODES: usize = 3;
@@ -29,20 +29,20 @@ const QUERIES: [&str; 3] = [
 
 /// How many of a thousand traces are of each kind that a policy keeps.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mix {
+pub(in crate::bench) struct Mix {
     failed: u64,
     slow: u64,
     gold: u64,
 }
 
 impl Mix {
-    pub(super) const USUAL: Self = Self { failed: 10, slow: 10, gold: 10 };
+    pub(in crate::bench) const USUAL: Self = Self { failed: 10, slow: 10, gold: 10 };
     /// Nothing that a policy is about.
     pub(super) const DULL: Self = Self { failed: 0, slow: 0, gold: 0 };
 }
 
 /// Makes one trace after the other, without end.
-pub(super) struct Shop {
+pub(in crate::bench) struct Shop {
     random: Random,
     mix: Mix,
     senders: Vec<Arc<Sender>>,
@@ -61,7 +61,7 @@ struct Plan {
 }
 
 impl Shop {
-    pub(super) fn new(seed: u64, mix: Mix, now: u64) -> Self {
+    pub(in crate::bench) fn new(seed: u64, mix: Mix, now: u64) -> Self {
         let senders = SERVICES.iter().enumerate().map(|(number, name)| {
             Arc::new(Sender { resource: resource(name), node: number % NODES })
         });
