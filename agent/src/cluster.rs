@@ -160,6 +160,7 @@ impl Agent {
             },
             workers: arguments.workers.unwrap_or_else(crate::workers_default),
             monitor: Some(monitor),
+            is_alone: true,
         };
         Self {
             arguments,

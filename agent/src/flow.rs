@@ -46,7 +46,7 @@ use tokio::sync::watch;
 pub(crate) struct Flow {
     state: RwLock<State>,
     receivers: [Mutex<ReceiverBook>; 3],
-    pressure: Mutex<Pressure>,
+    level: Mutex<Level>,
     turns: [AtomicU64; 3],
     pub(crate) meter: Arc<Meter>,
     config: watch::Sender<Arc<Config>>,
@@ -121,7 +121,7 @@ impl Flow {
                 retired: BTreeMap::new(),
             }),
             receivers: Default::default(),
-            pressure: Mutex::default(),
+            level: Mutex::default(),
             turns: Default::default(),
             meter,
             config: config_sender,
@@ -286,16 +286,21 @@ impl Flow {
 
     /// Called at each check interval of the memory limiter.
     pub(crate) fn check_memory(&self) {
-        let limits = self.read().compiled.config.limiter.clone();
-        let pressure = Pressure::of(&limits, self.meter.used());
-        let before = std::mem::replace(&mut *lock(&self.pressure), pressure);
-        if before.level != pressure.level {
-            tracing::warn!(level = ?pressure.level, used_bytes = self.meter.used(), "memory");
+        let level = self.pressure().level;
+        let before = std::mem::replace(&mut *lock(&self.level), level);
+        if before != level {
+            tracing::warn!(?level, used_bytes = self.meter.used(), "memory");
         }
     }
 
+    /// At the last check.
     pub(crate) fn level(&self) -> Level {
-        lock(&self.pressure).level
+        *lock(&self.level)
+    }
+
+    /// Of this moment: between two checks a flood fills what is left.
+    fn pressure(&self) -> Pressure {
+        Pressure::of(&self.read().compiled.config.limiter, self.meter.used())
     }
 
     /// Of the hard limit.
@@ -305,7 +310,7 @@ impl Flow {
     }
 
     fn verdict(&self, signal: Signal) -> Verdict {
-        let pressure = *lock(&self.pressure);
+        let pressure = self.pressure();
         if pressure.level == Level::Normal {
             return Verdict::Take;
         }

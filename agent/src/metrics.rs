@@ -30,7 +30,16 @@ pub(crate) fn text(
         queues.with_label_values(&labels).set(saturated(state.queue_bytes));
     }
     let alone = [
-        ("sluice_memory_used_bytes", "Bytes being received, held or queued", flow.meter.used()),
+        (
+            "sluice_memory_used_bytes",
+            "Bytes being received, held or queued, and the overhead",
+            flow.meter.used(),
+        ),
+        (
+            "sluice_memory_overhead_bytes",
+            "Bytes that the process takes beyond those",
+            flow.meter.overhead(),
+        ),
         ("sluice_memory_queued_bytes", "Bytes in the queues", flow.meter.queued()),
         ("sluice_memory_held_bytes", "Bytes that open traces take", flow.meter.held()),
         ("sluice_memory_level", "0 normal, 1 soft, 2 hard", flow.level() as u64),

@@ -125,7 +125,7 @@ pub async fn start(config: Config, settings: Settings) -> Result<Running, StartE
         pumps,
     };
     running.pump(added).await;
-    running.workers.run(0, watch_memory(Arc::clone(&running.flow))).await;
+    running.workers.run(0, watch_memory(Arc::clone(&running.flow), settings.is_alone)).await;
     for shard in 0..settings.workers.max(1) {
         running.workers.run(shard, keep_deciding(Arc::clone(&running.flow), shard)).await;
     }
@@ -336,14 +336,31 @@ fn ports(config: &Config, is_gateway: bool) -> (u16, BTreeMap<Offer, u16>) {
     (receivers.grpc_port, others)
 }
 
+/// Between two looks at what the process takes: a flood fills a gateway within seconds.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Ends with the worker that runs it.
-async fn watch_memory(flow: Arc<Flow>) {
+async fn watch_memory(flow: Arc<Flow>, is_alone: bool) {
     let config = flow.config();
+    let mut checked = tokio::time::Instant::now();
     loop {
-        let interval = config.borrow().limiter.check_interval_ms.max(10);
-        tokio::time::sleep(Duration::from_millis(interval)).await;
-        flow.check_memory();
+        let interval = Duration::from_millis(config.borrow().limiter.check_interval_ms.max(10));
+        tokio::time::sleep(interval.min(LOOK_INTERVAL)).await;
+        if let Some(bytes) = is_alone.then(resident_bytes).flatten() {
+            flow.meter.observe(bytes);
+        }
+        if interval <= checked.elapsed() {
+            checked = tokio::time::Instant::now();
+            flow.check_memory();
+        }
     }
+}
+
+/// Of this process; `None` where the system does not tell.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 impl fmt::Display for StartError {

@@ -36,6 +36,8 @@ pub struct Settings {
     pub workers: usize,
     /// Serves `/metrics`, `/healthz` and `/readyz`; `None`: one is bound to the config's port.
     pub monitor: Option<Monitor>,
+    /// All memory of the process is the collector's, so that its limits are about all of it.
+    pub is_alone: bool,
 }
 
 /// Who is believed to be behind a connection.
@@ -58,6 +60,7 @@ impl Settings {
             secrets: Secrets::empty(),
             workers: workers_default(),
             monitor: None,
+            is_alone: false,
         }
     }
 }
