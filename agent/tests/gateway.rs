@@ -82,7 +82,7 @@ async fn what_waits_for_a_gateway_that_left_goes_to_the_new_owners() {
 async fn what_the_head_takes_out_never_travels_to_a_gateway() {
     const HALF: u64 = 1 << 55;
     let (oracle, address) = Oracle::start().await;
-    let head = Some(Head { keep_ppm: Some(500_000) });
+    let head = Some(Head { keep_ppm: Some(500_000), rate: None });
     let policy = Policy { default_ppm: None, keep: vec![], limit: vec![], head, ..policy() };
     let fleet = Fleet::start(address, policy, 100, &["a", "b"]).await;
     fleet.send(0..TRACES, span_of).await;

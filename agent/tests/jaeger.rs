@@ -52,7 +52,7 @@ struct Probabilistic {
 
 /// A tenth at the head; what the tail keeps of it is in parts per million of all traces.
 fn headed(default_ppm: u32) -> Policy {
-    let head = Some(Head { keep_ppm: Some(100_000) });
+    let head = Some(Head { keep_ppm: Some(100_000), rate: None });
     let default_ppm = Some(default_ppm);
     Policy { head, default_ppm, keep: Vec::new(), limit: Vec::new(), ..policy() }
 }

@@ -9,7 +9,7 @@ mod status;
 mod tail;
 
 pub use adaptive::{Adaptive, AdaptiveBounds, ErrorSpike};
-pub use head::{Head, Probabilistic};
+pub use head::{Head, HeadRateLimit, Probabilistic};
 pub use http_status::{HttpStatus, InvalidHttpStatus};
 pub use matching::{
     AttributeMatch, AttributeOperator, Match, RareOperation, SlowerThan, SpanStatus,

@@ -4,7 +4,7 @@ use serde_json::json;
 use sluice_crds::collector::{GatewayMode, ManagementState, Protected, StorageType};
 use sluice_crds::destination::{AuthType, Compression, Member, Protocol, TlsMode, Verbosity};
 use sluice_crds::pipeline::{EnrichKubernetes, OnFull, StartAt};
-use sluice_crds::policy::{AtMost, OnBufferFull, PolicyMode, SpanStatus};
+use sluice_crds::policy::{AtMost, HeadRateLimit, OnBufferFull, PolicyMode, SpanStatus};
 use sluice_crds::{Collector, CollectorSpec, Destination, DestinationSpec, Duration, Size};
 use sluice_crds::{Percent, SamplingPolicy, SamplingPolicySpec};
 use sluice_crds::{TelemetryPipeline, TelemetryPipelineSpec};
@@ -117,7 +117,7 @@ fn a_policy_is_enforced_and_tags_unless_told_otherwise() {
         }],
         "limit": [{"name": "health", "match": {"httpStatus": "2xx"}, "atMostPerSecond": 5}],
         "adaptive": {"errorSpike": {"factor": 5}, "bounds": {"maxPercent": 50}},
-        "head": {"probabilistic": {"keepPercent": 10}},
+        "head": {"probabilistic": {"keepPercent": 10}, "rateLimit": {"tracesPerSecond": 100}},
     }))
     .unwrap();
     assert_eq!((spec.mode, spec.tag_decision), (PolicyMode::Enforce, true));
@@ -141,7 +141,10 @@ fn a_policy_is_enforced_and_tags_unless_told_otherwise() {
     assert_eq!(adaptive.error_spike(), None);
     assert_eq!(adaptive.bounds().min_percent, Percent::from_ppm(1000));
     assert_eq!(adaptive.bounds().max_percent, Percent::from_ppm(500_000));
-    assert_eq!(spec.head.unwrap().probabilistic.unwrap().keep_percent.ppm(), 100_000);
+    let head = spec.head.unwrap();
+    assert_eq!(head.probabilistic.unwrap().keep_percent.ppm(), 100_000);
+    let rate = HeadRateLimit { traces_per_second: 100, burst: None };
+    assert_eq!(head.rate_limit, Some(rate));
 }
 
 #[test]

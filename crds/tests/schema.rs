@@ -144,6 +144,7 @@ fn users_must_write_only_what_has_no_default() {
         "SamplingPolicy.spec",
         "SamplingPolicy.spec.default.keepPercent",
         "SamplingPolicy.spec.head.probabilistic.keepPercent",
+        "SamplingPolicy.spec.head.rateLimit.tracesPerSecond",
         "SamplingPolicy.spec.keep[].atLeastPercent",
         "SamplingPolicy.spec.keep[].match",
         "SamplingPolicy.spec.keep[].name",

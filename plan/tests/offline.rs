@@ -43,7 +43,7 @@ fn a_policy_with_every_field_has_no_problem() {
     check(
         "SamplingPolicy",
         "{targetRefs: [{group: sluice.dev, kind: TelemetryPipeline, name: shop}], mode: Enforce, \
-         head: {probabilistic: {keepPercent: 10}}, \
+         head: {probabilistic: {keepPercent: 10}, rateLimit: {tracesPerSecond: 100, burst: 200}}, \
          tail: {decisionWait: 10s, decisionWaitAfterRoot: 2s, maxTraces: 0, maxTraceSize: 5Mi, \
          onBufferFull: DecideOldest, decisionCacheSize: 500000}, \
          keep: [{name: errors, match: {status: Error}, atLeastPercent: 100}, \

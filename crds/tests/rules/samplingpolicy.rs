@@ -70,9 +70,15 @@ fn stages() -> Vec<Case> {
     vec![
         case(
             "spec.head",
-            "set probabilistic, or remove head",
+            "set probabilistic or rateLimit, or remove head",
             &head(json!({"probabilistic": {"keepPercent": 10}})),
             &head(json!({})),
+        ),
+        case(
+            "spec.head.rateLimit",
+            "burst must be at least tracesPerSecond",
+            &head(json!({"rateLimit": {"tracesPerSecond": 100, "burst": 100}})),
+            &head(json!({"rateLimit": {"tracesPerSecond": 100, "burst": 99}})),
         ),
         case(
             "spec.tail",

@@ -67,6 +67,17 @@ pub struct Policy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     pub keep_ppm: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<HeadRate>,
+}
+
+/// How many traces of the scope may begin, in the fleet. Decided where a trace is decided, by its
+/// first span, so that it stays whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadRate {
+    pub traces_per_second: u32,
+    /// What may begin at once after a time of less.
+    pub burst: u32,
 }
 
 /// Steers [`Policy::default_ppm`].
@@ -208,8 +219,15 @@ impl Sampling {
 impl Policy {
     /// What its head leaves of traces, where it is in force.
     pub fn head_in_force(&self) -> Option<Threshold> {
-        let head = self.head.as_ref().filter(|_| self.mode == Mode::Enforce)?;
-        head.keep_ppm.map(Threshold::from_ppm)
+        self.enforced_head()?.keep_ppm.map(Threshold::from_ppm)
+    }
+
+    pub fn head_rate_in_force(&self) -> Option<HeadRate> {
+        self.enforced_head()?.rate
+    }
+
+    fn enforced_head(&self) -> Option<&Head> {
+        self.head.as_ref().filter(|_| self.mode == Mode::Enforce)
     }
 }
 

@@ -1,11 +1,11 @@
-//! Rates made into thresholds, once a second: caps in traces a second, and the share that the
-//! defaults of policies keep.
+//! Rates made into thresholds, once a second: caps in traces a second, what heads let begin, and the
+//! share that the defaults of policies keep.
 //!
 //! Feed-forward: a second's threshold comes from the traces of the second before; what was too much
 //! then is taken off now. Nothing is dropped after its decision.
 
 use super::rules::{RuleKind, Rules};
-use crate::config::sampling::{Adaptive, AtMost};
+use crate::config::sampling::{Adaptive, AtMost, HeadRate};
 use sluice_wire::sampling::Threshold;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(super) struct Pace {
     pub(super) caps: Vec<Threshold>,
     /// As policies are numbered; `None`: as the policy says.
     pub(super) defaults: Vec<Option<Threshold>>,
+    /// As policies are numbered: what traces that begin must reach.
+    pub(super) heads: Vec<Threshold>,
 }
 
 /// What came in a second.
@@ -35,6 +37,8 @@ pub(super) struct Demand {
     pub(super) caps: Vec<CapDemand>,
     /// As policies are numbered: traces that their default decided.
     pub(super) defaults: Vec<DefaultDemand>,
+    /// As policies are numbered.
+    pub(super) heads: Vec<HeadDemand>,
 }
 
 /// Traces that a cap is about and no floor keeps anyhow.
@@ -54,11 +58,29 @@ pub(super) struct DefaultDemand {
     pub(super) errors: f64,
 }
 
+/// Traces that began in the scope of a policy whose head has a rate.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HeadDemand {
+    pub(super) traces: f64,
+    pub(super) taken: f64,
+}
+
 /// What is remembered from one second to the next.
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
     excess: Vec<f64>,
     spikes: Vec<Spike>,
+    /// As policies are numbered; `None`: full.
+    buckets: Vec<Option<Bucket>>,
+}
+
+/// Of tokens, one for each trace that begins.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// Below 0 too many began.
+    level: f64,
+    /// That began in the last second.
+    traces: f64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,6 +96,7 @@ impl Demand {
         Self {
             caps: vec![CapDemand::default(); rates.count()],
             defaults: vec![DefaultDemand::default(); rules.policies.len()],
+            heads: vec![HeadDemand::default(); rules.policies.len()],
         }
     }
 
@@ -90,6 +113,11 @@ impl Demand {
             own.traces += traces;
             own.seen += seen;
             own.errors += errors;
+        }
+        for (own, other) in self.heads.iter_mut().zip(&mut other.heads) {
+            let HeadDemand { traces, taken } = std::mem::take(other);
+            own.traces += traces;
+            own.taken += taken;
         }
     }
 }
@@ -122,6 +150,13 @@ impl Pacer {
         });
         let caps = caps.collect();
         self.spikes.resize(demand.defaults.len(), Spike::default());
+        self.buckets.resize(demand.heads.len(), None);
+        let heads = rules.policies.iter().zip(&demand.heads).zip(&mut self.buckets);
+        let heads = heads.map(|((own, demand), bucket)| match own.policy.head_rate_in_force() {
+            Some(rate) => passing(rate, demand, bucket, (seconds, per_collector)),
+            None => Threshold::EVERYTHING,
+        });
+        let heads = heads.collect();
         let adaptive = rules.policies.iter().map(|own| own.policy.adaptive.as_ref());
         let defaults = adaptive.zip(&demand.defaults).zip(&mut self.spikes);
         let defaults = defaults.map(|((adaptive, demand), spike)| {
@@ -129,7 +164,7 @@ impl Pacer {
             let raised = spike.raised(adaptive, demand, seconds, now_ms);
             raised.or_else(|| steered(adaptive, demand, seconds, per_collector))
         });
-        Pace { caps, defaults: defaults.collect() }
+        Pace { caps, defaults: defaults.collect(), heads }
     }
 }
 
@@ -178,6 +213,26 @@ fn steered(
     let least = f64::from(adaptive.min_ppm) / 1e6;
     let most = f64::from(adaptive.max_ppm) / 1e6;
     Some(threshold((wanted / demand.traces).clamp(least, most.max(least))))
+}
+
+/// Spreads what is in the bucket over as many traces as are awaited in the next second: those of
+/// the last one, or of the one before where that was less and the bucket can bear a mistake.
+fn passing(
+    rate: HeadRate,
+    demand: &HeadDemand,
+    bucket: &mut Option<Bucket>,
+    (seconds, per_collector): (f64, f64),
+) -> Threshold {
+    let burst = f64::from(rate.burst) * per_collector;
+    let rate = f64::from(rate.traces_per_second) * per_collector;
+    let traces = demand.traces / seconds;
+    let before = bucket.unwrap_or(Bucket { level: burst, traces });
+    let level = before.level + rate * seconds - demand.taken;
+    let level = level.clamp(-rate * EXCESS_SECONDS, burst.max(rate));
+    *bucket = Some(Bucket { level, traces });
+    let awaited = if rate <= level { traces.min(before.traces) } else { traces };
+    let allowed = level.max(rate * ALLOWED_MIN);
+    if awaited <= allowed { Threshold::EVERYTHING } else { threshold(allowed / awaited) }
 }
 
 fn threshold(probability: f64) -> Threshold {

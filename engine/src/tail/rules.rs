@@ -21,6 +21,8 @@ pub struct Rules {
     pub(super) policies: Vec<PolicyRules>,
     /// As the matcher numbers them.
     pub(super) rules: Vec<Rule>,
+    /// Numbers of the policies whose heads have a rate.
+    pub(super) rated_heads: Vec<u16>,
     scopes: Mutex<Scopes>,
     /// Floors that keep all: a trace that matched one for good need not wait.
     pub(super) certain: Vec<u32>,
@@ -145,9 +147,20 @@ impl Rules {
         let durations =
             certain.iter().filter_map(|rule| matches[*rule as usize].trace_duration_min_ns);
         let certain_duration_ns = durations.min().unwrap_or(u64::MAX);
-        let scopes = Mutex::default();
-        let tail = sampling.tail.clone();
-        Ok(Self { tail, matcher, policies, rules, scopes, certain, certain_duration_ns })
+        let is_rated = |own: &PolicyRules| own.policy.head_rate_in_force().is_some();
+        let rated_heads = (0..).zip(&policies).filter(|(_, own)| is_rated(own));
+        let rated_heads = rated_heads.map(|(number, _)| number).collect();
+        let (scopes, tail) = (Mutex::default(), sampling.tail.clone());
+        Ok(Self {
+            tail,
+            matcher,
+            policies,
+            rules,
+            rated_heads,
+            scopes,
+            certain,
+            certain_duration_ns,
+        })
     }
 
     /// The number of the set of policies that are about these spans.

@@ -1,5 +1,6 @@
 //! Open traces of one shard: taken up, waited for, decided. Nothing else is shared between shards.
 
+mod begin;
 mod decide;
 mod moving;
 mod trial;
@@ -7,9 +8,9 @@ mod trial;
 pub(super) use moving::{Leaving, Moving};
 
 use super::Admission;
-use super::decided::{Decided, DroppedTraces, Past, mark};
+use super::decided::{Decided, DroppedTraces};
 use super::frames::Frames;
-use super::harvest::{Harvest, Loss};
+use super::harvest::Harvest;
 use super::hash::TraceHasher;
 use super::ledger::Ledger;
 use super::origin::Origin;
@@ -17,8 +18,7 @@ use super::pace::{Demand, Pace};
 use super::records::Records;
 use super::rules::{Case, Rules};
 use super::sorter::{Share, Sorted, Sorting};
-use super::trace::{Link, Sight, Trace};
-use crate::books::{Dropped, SampledOut};
+use super::trace::{Link, Trace};
 use crate::config::sampling::OnBufferFull;
 use crate::handover::Slots;
 use sluice_wire::sampling::Threshold;
@@ -162,72 +162,6 @@ impl Shard {
             };
             self.see(place, sorting, origin, (bits, version), (now_ms, admission));
         }
-    }
-
-    /// The place of a trace that is not open; `None` when its span has gone where it goes.
-    fn begin(
-        &mut self,
-        sorting: &Sorting<'_>,
-        origin: &Arc<Origin>,
-        (bits, version): (&[u64], u32),
-        (now_ms, admission): (u64, &Admission<'_>),
-    ) -> Option<u32> {
-        let sight = &sorting.sight;
-        let elsewhere = admission.arrived.is_some_and(|arrived| arrived.has(mark(sight.trace)));
-        match self.decided.find(sight.trace).or(elsewhere.then_some(Past::Dropped)) {
-            Some(Past::Kept(kept)) => {
-                self.records.late(sight.trace);
-                self.harvest.late(origin, sorting.message, kept);
-                return None;
-            }
-            Some(Past::Dropped) => {
-                self.records.late(sight.trace);
-                self.harvest.lose(origin, Loss::SampledOut(SampledOut::Late), 1);
-                self.note_error(sight.trace, bits, version);
-                return None;
-            }
-            None => {}
-        }
-        let memory = admission.threshold.unwrap_or(Threshold::EVERYTHING);
-        let room = admission.threshold.map_or(Threshold::EVERYTHING, |_| self.admitted);
-        let on_trial = admission.protects_errors && memory != Threshold::EVERYTHING;
-        let asked = if on_trial { room } else { room.max(memory) };
-        if !asked.keeps(sight.randomness) {
-            self.harvest.lose(origin, Loss::SampledOut(SampledOut::MemoryLimiter), 1);
-            self.shed(sight.trace, bits, version);
-            return None;
-        }
-        if self.traces_max <= self.places.len() && !self.make_room(now_ms, admission) {
-            self.harvest.lose(origin, Loss::Dropped(Dropped::BufferFull), 1);
-            self.shed(sight.trace, bits, version);
-            return None;
-        }
-        let place = self.open(sight, version, now_ms, asked);
-        if on_trial {
-            self.begin_trial(place, memory, now_ms);
-        }
-        Some(place)
-    }
-
-    fn open(&mut self, sight: &Sight, version: u32, now_ms: u64, admitted: Threshold) -> u32 {
-        self.turn = self.turn.wrapping_add(1);
-        let turn = self.turn;
-        let own = self.version_mut(version);
-        let mut trace = Trace::new(sight, turn, own.number, own.rules.words());
-        trace.threshold = admitted;
-        own.open += 1;
-        let at_ms = now_ms + own.rules.tail.decision_wait_ms;
-        let place = match self.free.pop() {
-            Some(place) => place,
-            None => {
-                self.traces.push(None);
-                (self.traces.len() - 1) as u32
-            }
-        };
-        self.version_mut(version).by_wait.push_back(Due { at_ms, place, turn });
-        self.traces[place as usize] = Some(trace);
-        self.places.insert(sight.trace, place);
-        place
     }
 
     fn see(
@@ -402,7 +336,10 @@ impl Shard {
     pub(super) fn bytes(&self) -> usize {
         let traces = self.traces.len() * TRACE_BYTES + self.links.len() * size_of::<Link>();
         let decided = self.decided.bytes() + self.lost_errors.bytes() + self.records.bytes();
-        self.frames.iter().map(Frames::bytes).sum::<usize>() + traces + decided + self.harvest.bytes()
+        self.frames.iter().map(Frames::bytes).sum::<usize>()
+            + traces
+            + decided
+            + self.harvest.bytes()
     }
 
     /// Versions follow one another by number.

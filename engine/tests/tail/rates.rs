@@ -5,8 +5,8 @@ use crate::random::Random;
 use crate::spans::Span;
 use crate::world::{World, floor, policy};
 use sluice_engine::config::sampling::{
-    Adaptive, AtMost, Cap, ErrorSpike, Head, Match, Policy, RareOperation, Sampling, SlowerThan,
-    Tail,
+    Adaptive, AtMost, Cap, ErrorSpike, Head, HeadRate, Match, Policy, RareOperation, Sampling,
+    SlowerThan, Tail,
 };
 use sluice_wire::sampling::Threshold;
 use std::collections::{BTreeMap, BTreeSet};
@@ -166,7 +166,7 @@ fn a_rare_operation_is_kept() {
 #[test]
 fn a_head_is_an_upper_bound_that_counts_know_of() {
     let mut policy = policy("shop", Some(1_000_000));
-    policy.head = Some(Head { keep_ppm: Some(100_000) });
+    policy.head = Some(Head { keep_ppm: Some(100_000), rate: None });
     policy.keep = vec![floor("errors", 1_000_000, errors())];
     let mut stream = Stream::new(policy);
     (0..20).for_each(|_| {
@@ -174,6 +174,64 @@ fn a_head_is_an_upper_bound_that_counts_know_of() {
     });
     near(stream.world.left.len() as f64, 2000.0, 0.1);
     near(stream.estimate(), 20_000.0, 0.1);
+}
+
+/// At most 50 traces a second begin, at once 100.
+fn rated_head() -> Policy {
+    let rate = Some(HeadRate { traces_per_second: 50, burst: 100 });
+    Policy { head: Some(Head { keep_ppm: None, rate }), ..policy("shop", Some(1_000_000)) }
+}
+
+#[test]
+fn the_rate_of_a_head_holds_and_its_counts_are_true() {
+    let mut own = rated_head();
+    own.keep = vec![floor("errors", 1_000_000, errors())];
+    let mut stream = Stream::new(own);
+    let make = |_: &mut Random, at: u64, span: &mut Span| span.is_error = at.is_multiple_of(2);
+    (0..5).for_each(|_| drop(stream.second(1000, make)));
+    let (before, kept_before) = (stream.estimate(), stream.seen);
+    (0..60).for_each(|_| drop(stream.second(1000, make)));
+    near((stream.seen - kept_before) as f64, 60.0 * 50.0, 0.1);
+    near(stream.estimate() - before, 60_000.0, 0.06);
+    // An error that is not let in is lost, and counts as such.
+    let counts = stream.world.tail.counts().remove("shop/a").unwrap();
+    assert_eq!((counts.traces, counts.error_traces), (65_000, 32_500));
+}
+
+#[test]
+fn the_rate_of_a_head_lets_a_burst_pass_and_less_untouched() {
+    let mut stream = Stream::new(rated_head());
+    let mut seconds = [40, 40, 90, 40, 40, 40].into_iter();
+    let sent: u64 = seconds.clone().sum();
+    seconds.by_ref().for_each(|traces| drop(stream.second(traces, |_, _, _| {})));
+    stream.world.harvest_all();
+    let left = &stream.world.left;
+    assert!(left.iter().all(|(.., bits)| *bits == 0));
+    assert_eq!(left.len() as u64, sent);
+}
+
+#[test]
+fn a_trace_that_was_let_in_stays_whole() {
+    let mut stream = Stream::new(rated_head());
+    let mut random = Random(5);
+    for _ in 0..30 {
+        let first: Vec<Span> =
+            (0..500).map(|_| Span { parent: 9, ..laws::span(&mut random) }).collect();
+        stream.world.send("shop", &first.iter().collect::<Vec<_>>());
+        stream.world.now_ms += 1000;
+        stream.world.harvest();
+        let second: Vec<Span> =
+            first.iter().map(|own| Span { id: own.id + 1, ..own.clone() }).collect();
+        stream.world.send("shop", &second.iter().collect::<Vec<_>>());
+    }
+    stream.world.harvest_all();
+    let mut spans = BTreeMap::<u128, BTreeSet<u64>>::new();
+    for (trace, _, bits) in &stream.world.left {
+        spans.entry(*trace).or_default().insert(*bits);
+    }
+    assert_eq!(stream.world.left.len(), 2 * spans.len());
+    assert!(spans.values().all(|thresholds| thresholds.len() == 1));
+    near(spans.len() as f64, 100.0 + 30.0 * 50.0 + 450.0, 0.2);
 }
 
 /// All that depends on what came before, at once.

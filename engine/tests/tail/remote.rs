@@ -13,7 +13,7 @@ const TRACES: u64 = 40_000;
 /// Heads of all of `shop`, with what the tail then keeps.
 fn head(head_ppm: u32, default_ppm: Option<u32>) -> Sampling {
     let mut policy = policy("shop", default_ppm);
-    policy.head = Some(Head { keep_ppm: Some(head_ppm) });
+    policy.head = Some(Head { keep_ppm: Some(head_ppm), rate: None });
     one(policy)
 }
 

@@ -11,7 +11,8 @@ use sluice_crds::SamplingPolicy;
 use sluice_crds::conditions::Kind;
 use sluice_crds::policy::{self as crd, PolicyMode, TargetKind};
 use sluice_engine::config::sampling::{
-    Adaptive, AtMost, Cap, ErrorSpike, Floor, Head, Match, Mode, OnBufferFull, Policy, Scope, Tail,
+    Adaptive, AtMost, Cap, ErrorSpike, Floor, Head, HeadRate, Match, Mode, OnBufferFull, Policy,
+    Scope, Tail,
 };
 use sluice_engine::matching::{Matcher, RuleError};
 use sluice_engine::tail::DEFAULT_RULE;
@@ -73,16 +74,19 @@ fn accept(
         limit: spec.limit.iter().enumerate().map(cap).collect::<Result<_, _>>()?,
         default_ppm: spec.keep_percent().map(|percent| percent.ppm()),
         tag_decision: spec.tag_decision,
-        head: spec.head.as_ref().and_then(head),
+        head: spec.head.as_ref().map(head),
         adaptive: spec.adaptive.as_ref().map(adaptive),
     };
     check_rules(&policy)?;
     Ok(CompiledPolicy { policy, targets, tail: spec.tail.as_ref().map(tail) })
 }
 
-fn head(head: &crd::Head) -> Option<Head> {
-    let probabilistic = head.probabilistic.as_ref()?;
-    Some(Head { keep_ppm: Some(probabilistic.keep_percent.ppm()) })
+fn head(head: &crd::Head) -> Head {
+    let rate = head.rate_limit.as_ref().map(|limit| HeadRate {
+        traces_per_second: count(limit.traces_per_second),
+        burst: count(limit.burst.unwrap_or(limit.traces_per_second)),
+    });
+    Head { keep_ppm: head.probabilistic.as_ref().map(|own| own.keep_percent.ppm()), rate }
 }
 
 fn adaptive(adaptive: &crd::Adaptive) -> Adaptive {
