@@ -21,7 +21,7 @@ mod trace;
 mod trackers;
 
 pub use handover::Leavers;
-pub use harvest::{Decisions, Departure, Loss, Outgoing, PROBABILITY, RULE};
+pub use harvest::{Decisions, Departure, Loss, Outgoing, PROBABILITY, RULE, Sheaf};
 pub use ledger::{DEFAULT_RULE, PolicyCounts, RuleCounts};
 pub use origin::{Origin, Target};
 pub use rules::Rules;
@@ -248,35 +248,34 @@ impl Tail {
         self.shards.len()
     }
 
-    /// Decides what is due in one shard, and takes what leaves it. At most `raw_bytes_max` of what
-    /// it holds stays uncompressed.
-    pub fn harvest(&self, shard: usize, now: Tick, raw_bytes_max: usize) -> Decisions {
+    /// Decides what is due in one shard, and takes what leaves it. Spans stay uncompressed while the
+    /// shard holds at most `room_bytes`.
+    pub fn harvest(&self, shard: usize, now: Tick, room_bytes: usize) -> Sheaf {
         if shard == 0 {
             self.turn_second(millis(now));
         }
         let pace = self.pace();
         let tick = |shard: &mut Shard| shard.tick(millis(now), &pace, DECIDED_AT_ONCE_MAX);
         while self.change(&self.shards[shard], tick) {}
-        self.take(shard, raw_bytes_max)
+        self.take(shard, room_bytes)
     }
 
     /// Decides every open trace of one shard before its time.
-    pub fn harvest_all(&self, shard: usize, now: Tick) -> Decisions {
+    pub fn harvest_all(&self, shard: usize, now: Tick) -> Sheaf {
         let pace = self.pace();
         self.change(&self.shards[shard], |shard| shard.decide_all(millis(now), &pace));
         self.take(shard, usize::MAX)
     }
 
-    fn take(&self, shard: usize, raw_bytes_max: usize) -> Decisions {
+    fn take(&self, shard: usize, room_bytes: usize) -> Sheaf {
         let sheaf = self.change(&self.shards[shard], |shard| {
-            shard.set_raw_bytes_max(raw_bytes_max);
+            shard.set_room(room_bytes);
             shard.harvest.take(&mut shard.frames)
         });
         let mut totals = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = std::mem::take(&mut lock(&self.shards[shard]).harvest.ended);
         ended.iter().for_each(|(rules, ledger): &(_, Ledger)| ledger.add_to(rules, &mut totals));
-        drop(totals);
-        sheaf.thresh()
+        sheaf
     }
 
     /// What policies and their rules did so far, by the names of policies.

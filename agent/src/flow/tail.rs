@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two looks at what is due.
 const HARVEST_INTERVAL: Duration = Duration::from_millis(500);
-/// Of the soft limit, the part that open traces may hold uncompressed.
-const RAW_SHARE: u64 = 8;
+/// Of the soft limit, the part up to which open traces are not compressed.
+const ROOM_SHARE: u64 = 2;
 
 pub(super) struct TailStage {
     state: RwLock<TailState>,
@@ -102,14 +102,15 @@ impl Flow {
         let gateways = gateways.map_or(1, |ring| ring.members().len());
         tail.set_collectors(u32::try_from(gateways).unwrap_or(u32::MAX));
         let soft_bytes = self.config.borrow().limiter.soft_bytes;
-        let raw_bytes_max = soft_bytes / RAW_SHARE / tail.shards() as u64;
-        let raw_bytes_max = usize::try_from(raw_bytes_max).unwrap_or(usize::MAX);
+        let room_bytes = soft_bytes / ROOM_SHARE / tail.shards() as u64;
+        let room_bytes = usize::try_from(room_bytes).unwrap_or(usize::MAX);
         if shard == 0 {
             self.expire_handovers();
         }
         let harvest = self.tail.harvest_lock(shard);
-        let decisions = tail.harvest(shard, self.now(), raw_bytes_max);
-        self.read().pass_on(decisions, self.now());
+        for decisions in tail.harvest(shard, self.now(), room_bytes) {
+            self.read().pass_on(decisions, self.now());
+        }
         drop(harvest);
         self.meter.set_held(tail.bytes());
     }
@@ -119,8 +120,9 @@ impl Flow {
         let Some(tail) = self.tail.get() else { return };
         for (shard, harvest) in self.tail.harvests.iter().enumerate() {
             let _harvest = lock(harvest);
-            let decisions = tail.harvest_all(shard, self.now());
-            self.read().pass_on(decisions, self.now());
+            for decisions in tail.harvest_all(shard, self.now()) {
+                self.read().pass_on(decisions, self.now());
+            }
         }
     }
 }
@@ -195,13 +197,13 @@ impl State {
                 });
             }
         }
-        for outgoing in &decisions.kept {
+        for outgoing in decisions.kept {
             let origin = &outgoing.origin;
             if origin.generation == self.generation {
-                self.send(outgoing, &origin.targets, now);
+                self.send(&outgoing, &origin.targets, now);
             } else {
                 let targets = origin.rerouted(&self.compiled);
-                self.send(outgoing, &targets, now);
+                self.send(&outgoing, &targets, now);
             }
         }
     }

@@ -46,10 +46,9 @@ fn main() {
         bodies.iter().for_each(|body| world.offer(body));
     });
     println!("hold alone: {:.0} ns a span", offered * 1e9 / spans);
-    let room =
-        [("all compressed", 0), ("64 MiB not compressed", 64 << 20), ("none compressed", 1 << 30)];
-    for (name, raw_bytes_max) in room {
-        let (seconds, kept) = stream(&bodies, raw_bytes_max);
+    let room = [("all compressed", 0), ("64 MiB of room", 64 << 20), ("none compressed", 1 << 30)];
+    for (name, room_bytes) in room {
+        let (seconds, kept) = stream(&bodies, room_bytes);
         println!(
             "{name}: {:.0} ns a span, {:.2} M spans/s/core, {kept} spans kept",
             seconds * 1e9 / spans,
@@ -59,7 +58,7 @@ fn main() {
 }
 
 /// The whole path: survey, match, hold, decide, cut out.
-fn stream(bodies: &[Vec<u8>], raw_bytes_max: usize) -> (f64, u64) {
+fn stream(bodies: &[Vec<u8>], room_bytes: usize) -> (f64, u64) {
     let mut world = World::new(2000);
     let mut kept = 0;
     let mut sent = 0;
@@ -72,11 +71,11 @@ fn stream(bodies: &[Vec<u8>], raw_bytes_max: usize) -> (f64, u64) {
             world.now_ms = sent * 1000 / SPANS_PER_SECOND;
             if harvested_ms + 500 <= world.now_ms {
                 harvested_ms = world.now_ms;
-                kept += world.harvest(raw_bytes_max);
+                kept += world.harvest(room_bytes);
             }
         }
         world.now_ms += 10_000;
-        kept += world.harvest(raw_bytes_max);
+        kept += world.harvest(room_bytes);
     });
     assert_eq!(world.tail.open_traces(), 0);
     (seconds, kept)
@@ -139,11 +138,11 @@ impl World {
         self.tail.offer(&mut self.sorter, &request, Now { tick, wall_ns: START_NS });
     }
 
-    fn harvest(&mut self, raw_bytes_max: usize) -> u64 {
+    fn harvest(&mut self, room_bytes: usize) -> u64 {
         let now = Tick(Duration::from_millis(self.now_ms));
-        let decisions = self.tail.harvest(0, now, raw_bytes_max);
+        let parts = self.tail.harvest(0, now, room_bytes);
         let mut kept = 0;
-        for outgoing in &decisions.kept {
+        for outgoing in parts.flat_map(|decisions| decisions.kept) {
             std::hint::black_box(outgoing.request(&outgoing.origin.targets[0]));
             kept += outgoing.items;
         }

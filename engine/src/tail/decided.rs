@@ -1,12 +1,16 @@
 //! What was decided, remembered for late spans: kept traces exactly, dropped ones by a mark.
 //!
-//! Both are kept in two generations: when the newer one is full, the older one is forgotten.
+//! Both are kept in generations: when the newest one is full, the oldest one is forgotten.
 
 use super::hash::TraceHasher;
 use crate::ring::{SLOT_BITS, hash_of, slot_of};
 use sluice_wire::sampling::Threshold;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+
+/// Of kept traces. Few, and tables that grow take much memory at once; many, and all are looked at
+/// for each trace that begins.
+const GENERATIONS: usize = 4;
 
 /// Cells of one bucket of marks.
 const BUCKET: usize = 8;
@@ -30,17 +34,27 @@ pub(super) enum Past {
 #[derive(Debug)]
 pub(super) struct Decided {
     hasher: TraceHasher,
-    /// Of one generation.
     traces_max: usize,
-    kept: HashMap<u128, Kept, TraceHasher>,
-    kept_before: HashMap<u128, Kept, TraceHasher>,
+    /// The newest last.
+    kept: VecDeque<HashMap<u128, Entry, TraceHasher>>,
+    /// All that entries name.
+    labels: Vec<Arc<str>>,
     dropped: DroppedTraces,
 }
+
+/// As [`Kept`], smaller.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    threshold: Threshold,
+    /// Place among the labels, or [`NO_LABEL`].
+    label: u32,
+}
+
+const NO_LABEL: u32 = u32::MAX;
 
 /// Dropped traces by their [`mark`]s.
 #[derive(Debug, Default)]
 pub(super) struct DroppedTraces {
-    /// Of one generation.
     traces_max: usize,
     now: Marks,
     before: Marks,
@@ -68,13 +82,8 @@ pub(super) fn slot_of_mark(mark: u64) -> u16 {
 
 impl Decided {
     pub(super) fn new(hasher: TraceHasher, traces_max: usize) -> Self {
-        Self {
-            hasher,
-            traces_max,
-            kept: HashMap::with_hasher(hasher),
-            kept_before: HashMap::with_hasher(hasher),
-            dropped: DroppedTraces::default(),
-        }
+        let (kept, labels) = (VecDeque::new(), Vec::new());
+        Self { hasher, traces_max, kept, labels, dropped: DroppedTraces::new(traces_max) }
     }
 
     pub(super) fn set_traces_max(&mut self, traces_max: usize) {
@@ -83,21 +92,43 @@ impl Decided {
     }
 
     pub(super) fn find(&self, trace: u128) -> Option<Past> {
-        if let Some(kept) = self.kept.get(&trace).or_else(|| self.kept_before.get(&trace)) {
-            return Some(Past::Kept(kept.clone()));
+        let entry = self.kept.iter().rev().find_map(|own| own.get(&trace));
+        if let Some(entry) = entry {
+            return Some(Past::Kept(self.kept(entry)));
         }
         self.dropped.has(mark(trace)).then_some(Past::Dropped)
+    }
+
+    fn kept(&self, entry: &Entry) -> Kept {
+        let label = self.labels.get(entry.label as usize).cloned();
+        Kept { threshold: entry.threshold, label }
     }
 
     pub(super) fn keep(&mut self, trace: u128, kept: Kept) {
         if self.traces_max == 0 {
             return;
         }
-        if self.traces_max <= self.kept.len() {
-            let empty = HashMap::with_hasher(self.hasher);
-            self.kept_before = std::mem::replace(&mut self.kept, empty);
+        let is_full = |own: &HashMap<_, _, _>| self.traces_max.div_ceil(GENERATIONS) <= own.len();
+        if self.kept.back().is_none_or(is_full) {
+            self.kept.push_back(HashMap::with_hasher(self.hasher));
+            if GENERATIONS < self.kept.len() {
+                self.kept.pop_front();
+            }
         }
-        self.kept.insert(trace, kept);
+        let label = kept.label.map_or(NO_LABEL, |label| self.place(label));
+        if let Some(newest) = self.kept.back_mut() {
+            newest.insert(trace, Entry { threshold: kept.threshold, label });
+        }
+    }
+
+    /// As many labels as there are rules, so far: few.
+    fn place(&mut self, label: Arc<str>) -> u32 {
+        let known = self.labels.iter().position(|own| *own == label);
+        let place = known.unwrap_or_else(|| {
+            self.labels.push(label);
+            self.labels.len() - 1
+        });
+        place as u32
     }
 
     pub(super) fn drop(&mut self, trace: u128) {
@@ -109,17 +140,16 @@ impl Decided {
         &self,
         is_wanted: &dyn Fn(u16) -> bool,
     ) -> (Vec<(u128, Kept)>, Vec<u64>) {
-        let kept = self.kept_before.iter().chain(&self.kept);
+        let kept = self.kept.iter().flatten();
         let kept = kept.filter(|(trace, _)| is_wanted(slot_of(&trace.to_be_bytes())));
-        (
-            kept.map(|(trace, kept)| (*trace, kept.clone())).collect(),
-            self.dropped.of_slots(is_wanted),
-        )
+        let kept = kept.map(|(trace, entry)| (*trace, self.kept(entry)));
+        (kept.collect(), self.dropped.of_slots(is_wanted))
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let kept = self.kept.capacity() + self.kept_before.capacity();
-        kept * 48 + self.dropped.bytes()
+        let kept: usize = self.kept.iter().map(HashMap::capacity).sum();
+        // A table is full at seven of eight, and has a byte more for each place.
+        kept * 8 / 7 * (size_of::<(u128, Entry)>() + 1) + self.dropped.bytes()
     }
 }
 
@@ -140,8 +170,9 @@ impl DroppedTraces {
         if self.traces_max == 0 {
             return;
         }
-        if self.now.buckets.is_empty() || self.traces_max <= self.now.len {
-            self.before = std::mem::replace(&mut self.now, Marks::new(self.traces_max));
+        let of_generation = self.traces_max.div_ceil(2);
+        if self.now.buckets.is_empty() || of_generation <= self.now.len {
+            self.before = std::mem::replace(&mut self.now, Marks::new(of_generation));
         }
         self.now.add(mark);
     }

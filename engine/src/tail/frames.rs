@@ -245,6 +245,11 @@ impl Frames {
         }
     }
 
+    /// Of sealed frames that are not compressed.
+    pub(super) fn raw_bytes(&self) -> usize {
+        self.raw_bytes
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.open.bytes()
     }

@@ -25,6 +25,9 @@ pub enum Loss {
     Dropped(Dropped),
 }
 
+/// In one part of what leaves: all at once would need room of its own.
+const PART_BYTES: usize = 1 << 20;
+
 /// By the address of the origin.
 type Lost = HashMap<(usize, Loss), (Arc<Origin>, u64)>;
 
@@ -50,12 +53,12 @@ pub(super) struct Harvest {
     late_bytes: usize,
 }
 
-/// Taken off a shard: what is left to do needs no lock.
-#[derive(Debug, Default)]
-pub(super) struct Sheaf {
-    frames: Vec<(Frame, Vec<Keeper>)>,
+/// What leaves a shard, part by part: taken off it, so that no lock is needed.
+pub struct Sheaf {
+    frames: std::vec::IntoIter<(Frame, Vec<Keeper>)>,
     outgoing: HashMap<usize, Outgoing>,
     lost: Lost,
+    reader: Reader,
 }
 
 /// Spans of one origin that leave together.
@@ -127,35 +130,52 @@ impl Harvest {
         self.late_bytes = 0;
         let keepers = std::mem::take(&mut self.keepers).into_iter();
         let taken = frames.iter_mut().zip(keepers);
+        let frames = taken.flat_map(|(own, items)| own.take(items, |item| item.run));
         Sheaf {
-            frames: taken.flat_map(|(own, items)| own.take(items, |item| item.run)).collect(),
+            frames: frames.collect::<Vec<_>>().into_iter(),
             outgoing: std::mem::take(&mut self.outgoing),
             lost: std::mem::take(&mut self.lost),
+            reader: Reader::default(),
         }
     }
 }
 
+impl Iterator for Sheaf {
+    type Item = Decisions;
+
+    /// Cuts kept spans out of their frames, until there are enough for one part.
+    fn next(&mut self) -> Option<Decisions> {
+        let (mut edits, mut bytes) = (Edits::default(), 0);
+        while bytes < PART_BYTES
+            && let Some((frame, keepers)) = self.frames.next()
+        {
+            bytes += self.cut(&frame, &keepers, &mut edits);
+        }
+        if self.outgoing.is_empty() && self.lost.is_empty() {
+            return None;
+        }
+        let kept = std::mem::take(&mut self.outgoing).into_values().collect();
+        Some(Decisions { kept, lost: listed(std::mem::take(&mut self.lost)) })
+    }
+}
+
 impl Sheaf {
-    /// Cuts the kept spans out of their frames.
-    pub(super) fn thresh(self) -> Decisions {
-        let Self { frames, mut outgoing, mut lost } = self;
-        let (mut edits, mut reader) = (Edits::default(), Reader::default());
-        let mut head = [0; _];
-        for (frame, keepers) in frames {
-            let raw = reader.raw(&frame);
-            for Keeper { run, trace, kept } in &keepers {
-                let origin = &frame.origins[usize::from(run.origin)];
-                let Some(raw) = &raw else {
-                    lose(&mut lost, origin, Loss::Dropped(Dropped::Unreadable), *run);
-                    continue;
-                };
-                for piece in raw.pieces(*run) {
-                    put(&mut outgoing, origin, piece.parts(*trace, &mut head), &mut edits, kept);
-                }
+    /// Returns how many bytes.
+    fn cut(&mut self, frame: &Frame, keepers: &[Keeper], edits: &mut Edits) -> usize {
+        let (raw, mut head, mut bytes) = (self.reader.raw(frame), [0; _], 0);
+        for Keeper { run, trace, kept } in keepers {
+            let origin = &frame.origins[usize::from(run.origin)];
+            let Some(raw) = &raw else {
+                lose(&mut self.lost, origin, Loss::Dropped(Dropped::Unreadable), *run);
+                continue;
+            };
+            for piece in raw.pieces(*run) {
+                let parts = piece.parts(*trace, &mut head);
+                bytes += parts.1.len();
+                put(&mut self.outgoing, origin, parts, edits, kept);
             }
         }
-        let kept = outgoing.into_values().collect();
-        Decisions { kept, lost: listed(lost) }
+        bytes
     }
 }
 

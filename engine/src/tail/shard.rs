@@ -3,6 +3,7 @@
 mod begin;
 mod decide;
 mod moving;
+mod shrink;
 mod trial;
 
 pub(super) use moving::{Leaving, Moving};
@@ -25,8 +26,10 @@ use sluice_wire::sampling::Threshold;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Until the shell says what may stay uncompressed.
+/// Until the shell says how much room there is.
 const RAW_BYTES_MAX: usize = 16 << 20;
+/// Of the room, the part that uncompressed spans may take whatever else is held.
+const RAW_SHARE: usize = 16;
 /// Of `maxTraces`: with less room than this fewer new traces are taken, with `SampleByHash`.
 const ROOM_PERCENT: u64 = 40;
 /// What an open trace takes besides its spans and bits: its entry, table and due times.
@@ -174,7 +177,7 @@ impl Shard {
     ) {
         self.end_trial_by_error(place, (bits, version));
         self.seal(Frames::is_full);
-        let Some(trace) = self.traces[place as usize].as_mut() else { return };
+        let Some(Some(trace)) = self.traces.get_mut(place as usize) else { return };
         let before_ns = trace.facts().duration_ns;
         let had_root = trace.has_root;
         trace.see(&sorting.sight, origin, sorting.message.len());
@@ -215,7 +218,7 @@ impl Shard {
     }
 
     fn is_certain(&self, place: u32) -> bool {
-        let Some(trace) = &self.traces[place as usize] else { return false };
+        let Some(trace) = self.trace(place) else { return false };
         trace.versions().any(|version| {
             let rules = &self.version(version).rules;
             rules.is_certain(&Case::of(trace, rules, version))
@@ -242,6 +245,7 @@ impl Shard {
                 }
             }
         }
+        self.shrink();
         while 1 < self.versions.len() && self.versions[0].open == 0 {
             if let Some(ended) = self.versions.pop_front() {
                 self.harvest.ended.push((ended.rules, ended.ledger));
@@ -268,9 +272,21 @@ impl Shard {
         }
     }
 
+    fn trace(&self, place: u32) -> Option<&Trace> {
+        self.traces.get(place as usize)?.as_ref()
+    }
+
+    fn trace_mut(&mut self, place: u32) -> Option<&mut Trace> {
+        self.traces.get_mut(place as usize)?.as_mut()
+    }
+
+    /// `None`: it was decided before.
+    fn trace_due(&self, due: Due) -> Option<&Trace> {
+        self.trace(due.place).filter(|trace| trace.turn == due.turn)
+    }
+
     fn decide_turn(&mut self, due: Due, moment: Moment, now_ms: u64, pace: &Pace) -> bool {
-        let trace = self.traces[due.place as usize].as_ref();
-        let Some(trace) = trace.filter(|trace| trace.turn == due.turn) else { return false };
+        let Some(trace) = self.trace_due(due) else { return false };
         if moment == Moment::Due && self.is_held(trace.id) {
             self.waiting.push(due);
             return false;
@@ -281,7 +297,7 @@ impl Shard {
 
     /// Takes a trace out of the table; its spans are still in their frames.
     fn remove(&mut self, place: u32) -> Option<Trace> {
-        let trace = self.traces[place as usize].take()?;
+        let trace = self.traces.get_mut(place as usize)?.take()?;
         self.places.remove(&trace.id);
         self.free.push(place);
         self.version_mut(trace.version).open -= 1;
@@ -324,8 +340,15 @@ impl Shard {
         }
     }
 
-    /// What stays uncompressed of all frames.
-    pub(super) fn set_raw_bytes_max(&mut self, bytes: usize) {
+    /// Spans stay uncompressed while all that is held finds room in so many bytes: memory that is
+    /// there need not be saved. A part of it is theirs in any case.
+    pub(super) fn set_room(&mut self, bytes: usize) {
+        let raw: usize = self.frames.iter().map(Frames::raw_bytes).sum();
+        let others = self.bytes() - raw;
+        self.set_raw_bytes_max(bytes.saturating_sub(others).max(bytes / RAW_SHARE));
+    }
+
+    fn set_raw_bytes_max(&mut self, bytes: usize) {
         let [lasting, brief] = &mut self.frames;
         let of_brief = if brief.is_empty() { 0 } else { bytes / 2 };
         brief.set_raw_bytes_max(of_brief);

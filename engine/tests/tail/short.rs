@@ -42,7 +42,7 @@ fn send(protects: bool, gap_ms: u64) -> (World, Vec<Span>) {
 }
 
 fn second(number: usize, first: &Span) -> Span {
-    Span { id: first.id + 1, parent: first.id, is_error: number % 4 == 0, ..first.clone() }
+    Span { id: first.id + 1, parent: first.id, is_error: number.is_multiple_of(4), ..first.clone() }
 }
 
 fn is_admitted(trace: u128) -> bool {
@@ -90,4 +90,31 @@ fn without_protection_the_first_span_decides() {
         let expected = if is_admitted(span.trace) { (2, Some(HALF)) } else { (0, None) };
         assert_eq!(left(&world, span.trace), expected);
     }
+}
+
+#[test]
+fn tables_that_were_large_become_small_again() {
+    let mut sampling = errors_and(0);
+    sampling.tail.decisions_max = 1000;
+    let mut world = World::new(&sampling, 2);
+    let mut random = Random(4);
+    let mut long: Vec<Span> = Vec::new();
+    let mut peak = 0;
+    for wave in 0..30_u64 {
+        // Many in the first waves, then few; of each some last for as long as they may.
+        let traces = if wave < 3 { 20_000 } else { 20 };
+        let spans: Vec<Span> =
+            (0..traces).map(|_| Span { parent: 9, is_error: false, ..span(&mut random) }).collect();
+        world.send("shop", &spans.iter().collect::<Vec<_>>());
+        let second: Vec<Span> = long.iter().map(|own| second(1, own)).collect();
+        world.send("shop", &second.iter().collect::<Vec<_>>());
+        long = spans.into_iter().step_by(7).collect();
+        world.now_ms += 3000;
+        world.harvest();
+        peak = world.tail.bytes().max(peak);
+    }
+    assert!(world.tail.bytes() < peak / 2, "{} of {peak} bytes", world.tail.bytes());
+    world.now_ms += 60_000;
+    world.harvest();
+    assert_eq!((world.held, world.tail.open_traces()), (0, 0));
 }

@@ -119,15 +119,15 @@ impl World {
 
     pub(crate) fn harvest(&mut self) {
         for shard in 0..self.tail.shards() {
-            let decisions = self.tail.harvest(shard, tick(self.now_ms), 0);
-            self.take(&decisions);
+            let parts = self.tail.harvest(shard, tick(self.now_ms), 0);
+            parts.for_each(|decisions| self.take(&decisions));
         }
     }
 
     pub(crate) fn harvest_all(&mut self) {
         for shard in 0..self.tail.shards() {
-            let decisions = self.tail.harvest_all(shard, tick(self.now_ms));
-            self.take(&decisions);
+            let parts = self.tail.harvest_all(shard, tick(self.now_ms));
+            parts.for_each(|decisions| self.take(&decisions));
         }
     }
 

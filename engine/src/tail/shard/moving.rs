@@ -7,7 +7,7 @@ use crate::ring::slot_of;
 use crate::tail::decided::{DroppedTraces, Kept, mark};
 use crate::tail::frames::{Frame, Run};
 use crate::tail::pace::Pace;
-use crate::tail::trace::{Link, Trace};
+use crate::tail::trace::Link;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Shard {
             return;
         }
         for place in 0..self.traces.len() as u32 {
-            let Some(trace) = &self.traces[place as usize] else { continue };
+            let Some(trace) = self.trace(place) else { continue };
             if !self.is_held(trace.id) && arrived.has(mark(trace.id)) {
                 self.follow_at(place, None);
             }
@@ -78,8 +78,7 @@ impl Shard {
         let (mut moving, mut bytes) = ([Vec::new(), Vec::new()], 0);
         while bytes < bytes_max {
             let Some(Leaver { due, to, .. }) = leaving.pop_front() else { break };
-            let is_there = |trace: &&Trace| trace.turn == due.turn;
-            if self.traces[due.place as usize].as_ref().filter(is_there).is_none() {
+            if self.trace_due(due).is_none() {
                 continue;
             }
             let Some(trace) = self.remove(due.place) else { continue };

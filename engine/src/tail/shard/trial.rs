@@ -14,7 +14,7 @@ const TRIAL_MS: u64 = 1000;
 impl Shard {
     /// Of a trace that has just begun.
     pub(super) fn begin_trial(&mut self, place: u32, admitted: Threshold, now_ms: u64) {
-        let Some(trace) = self.traces[place as usize].as_mut() else { return };
+        let Some(trace) = self.trace_mut(place) else { return };
         trace.admitted = admitted;
         trace.on_trial = true;
         trace.is_brief = !trace.is_admitted();
@@ -25,11 +25,11 @@ impl Shard {
 
     /// Where a span's bits show an error.
     pub(super) fn end_trial_by_error(&mut self, place: u32, (bits, version): (&[u64], u32)) {
-        let is_on_trial = self.traces[place as usize].as_ref().is_some_and(|own| own.on_trial);
+        let is_on_trial = self.trace(place).is_some_and(|own| own.on_trial);
         if !is_on_trial || !self.version(version).rules.has_error(bits) {
             return;
         }
-        if let Some(trace) = self.traces[place as usize].as_mut() {
+        if let Some(trace) = self.trace_mut(place) {
             trace.on_trial = false;
             trace.admitted = Threshold::EVERYTHING;
         }
@@ -45,8 +45,10 @@ impl Shard {
     }
 
     fn end_trial(&mut self, due: Due) {
-        let trace = self.traces[due.place as usize].as_mut();
-        let Some(trace) = trace.filter(|own| own.turn == due.turn && own.on_trial) else { return };
+        if self.trace_due(due).is_none_or(|own| !own.on_trial) {
+            return;
+        }
+        let Some(trace) = self.trace_mut(due.place) else { return };
         trace.on_trial = false;
         // Another collector may still have an error of it.
         let id = trace.id;
