@@ -26,3 +26,8 @@ pub use receive::Guard;
 pub use running::{AdoptError, Running, StartError, start};
 pub use send::{Failure, FailureReason};
 pub use settings::{Role, Senders, Settings, Trust, workers_default};
+
+/// Gives back what is no longer used: limits of memory are about all that the process takes. How soon
+/// is said at the build, in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -9,7 +9,7 @@ pub enum Level {
     Normal,
     /// New traces are thinned; a rising share of log and metric requests is refused.
     Soft,
-    /// Every request is refused, retryably.
+    /// Every request is refused, retryably: what was taken needs room while it is decided and sent.
     Hard,
 }
 
@@ -35,16 +35,21 @@ pub enum Verdict {
     Refuse,
 }
 
+/// Of what is between the limits, the part below the hard one that is kept free.
+const FREE_PART: u64 = 2;
+
 impl Pressure {
     pub fn of(limits: &Limiter, used_bytes: u64) -> Self {
-        if limits.hard_bytes <= used_bytes {
+        let range = limits.hard_bytes.saturating_sub(limits.soft_bytes);
+        let range = range - range / FREE_PART;
+        if limits.soft_bytes + range <= used_bytes {
             return Self { level: Level::Hard, share: SHARE_MAX };
         }
         if used_bytes <= limits.soft_bytes {
             return Self::default();
         }
         let over = u128::from(used_bytes - limits.soft_bytes);
-        let range = u128::from(limits.hard_bytes - limits.soft_bytes);
+        let range = u128::from(range);
         let share = over * u128::from(SHARE_MAX) / range;
         Self { level: Level::Soft, share: u16::try_from(share).unwrap_or(SHARE_MAX) }
     }
@@ -73,7 +78,7 @@ impl Pressure {
 mod tests {
     use super::*;
 
-    const LIMITS: Limiter = Limiter { soft_bytes: 400, hard_bytes: 500, check_interval_ms: 1000 };
+    const LIMITS: Limiter = Limiter { soft_bytes: 400, hard_bytes: 600, check_interval_ms: 1000 };
 
     #[track_caller]
     fn check(used: u64, level: Level, refused_of_thousand: usize, threshold: u64) {
@@ -102,7 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn from_hard_on_everything_is_refused() {
+    fn half_way_to_hard_everything_is_refused() {
+        check(499, Level::Soft, 989, 0xfd6f << 40);
         check(500, Level::Hard, 1000, 0);
         check(u64::MAX, Level::Hard, 1000, 0);
     }

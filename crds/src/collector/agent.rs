@@ -46,7 +46,8 @@ pub struct MemoryLimiter {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = quantity::between("16Mi", "1Ti")))]
     pub soft_limit: Option<Size>,
-    /// Above it, every request is refused, retryably. Absent: 80 % of the container's memory limit.
+    /// Memory stays below it: from half way between the two limits on, every request is refused,
+    /// retryably. Absent: 80 % of the container's memory limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = quantity::between("16Mi", "1Ti")))]
     pub hard_limit: Option<Size>,

@@ -58,14 +58,16 @@ pub struct GatewayMemoryLimiter {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = quantity::between("16Mi", "1Ti")))]
     pub soft_limit: Option<Size>,
-    /// Above it, every request is refused, retryably. Absent: 80 % of the container's memory limit.
+    /// Memory stays below it: from half way between the two limits on, every request is refused,
+    /// retryably. Absent: 80 % of the container's memory limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = quantity::between("16Mi", "1Ti")))]
     pub hard_limit: Option<Size>,
     /// How often memory is measured.
     #[schemars(extend("x-kubernetes-validations" = duration::between("100ms", "10s")))]
     pub check_interval: Duration,
-    /// What is taken as before between the two limits. ErrorSpans: traces that come with an error.
+    /// What is taken as before between the two limits. ErrorSpans: traces with an error by one second
+    /// after their first span.
     #[schemars(length(max = 1), extend("x-kubernetes-list-type" = "set"))]
     pub protect: Vec<Protected>,
 }

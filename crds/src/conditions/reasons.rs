@@ -195,7 +195,7 @@ catalogue! {
         metric requests is refused.",
         "Raise `spec.agent.resources.limits.memory`, or send less.";
     HardLimitReached
-        "Agents are above the hard limit and refuse everything; clients send again.",
+        "Agents are near the hard limit and refuse everything; clients send again.",
         "Raise `spec.agent.resources.limits.memory`, or send less.";
     UnknownPeers
         "Many senders have an address that belongs to no pod of the node.",

@@ -28,13 +28,6 @@ pub(super) const DEFAULT_PPM: u32 = 100_000;
 /// Of the pipeline, the destination and the policy.
 const NAME: &str = "shop/shop";
 
-/// As the pods of a fleet have it.
-const ALLOCATOR: [(&str, &str); 3] = [
-    ("MALLOC_ARENA_MAX", "2"),
-    ("MALLOC_MMAP_THRESHOLD_", "65536"),
-    ("MALLOC_TRIM_THRESHOLD_", "1048576"),
-];
-
 pub(super) struct Gateway {
     // Ends before its cgroup is removed.
     pub(super) process: Process,
@@ -56,8 +49,6 @@ impl Gateway {
         let mut command = Command::new(agent);
         command
             .args(["run", "--role=gateway", "--pod-name=g0", "--bind=127.0.0.1", "--log=warn"])
-            // As its pod has them.
-            .envs(ALLOCATOR)
             .arg(format!("--data-folder={}", folder.display()))
             .arg(format!("--metrics-port={}", place.metrics));
         let mut process = Process::start(&mut command, folder)?;
