@@ -78,6 +78,10 @@ struct PodLogs {
     task: JoinHandle<()>,
 }
 
+/// For so long a new pod waits for the operator's word before it runs the boot-strap's config, which
+/// may be behind: what a pipeline wants that it does not know would be dropped.
+const FIRST_WORD_MAX: Duration = Duration::from_secs(10);
+
 /// Runs until SIGTERM or SIGINT, then stops within the deadline of the arguments.
 ///
 /// # Errors
@@ -104,8 +108,16 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
         let desk = Desk { assigned, rings, identity, reports: report_seen, monitor };
         tokio::spawn(control::stay_attached(link, desk));
     }
-    if let Some(found) = boot::find(&agent.arguments.data_folder, &agent.arguments.boot_strap) {
-        agent.take(found, Origin::Disk).await?;
+    let found = boot::find(&agent.arguments.data_folder, &agent.arguments.boot_strap);
+    let is_stale = found.as_ref().is_some_and(|found| !found.is_kept);
+    let first = match is_stale {
+        true => tokio::time::timeout(FIRST_WORD_MAX, assignments.recv()).await.ok().flatten(),
+        false => None,
+    };
+    match (first, found) {
+        (Some(Ok(assignment)), _) => agent.take(assignment, Origin::Operator).await?,
+        (_, Some(found)) => agent.take(found.assigned, Origin::Disk).await?,
+        (_, None) => {}
     }
     let mut sequence = 0;
     let mut tick = tokio::time::interval(Duration::from_secs(agent.arguments.report_seconds));

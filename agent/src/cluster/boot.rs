@@ -17,9 +17,16 @@ const PARTS_MAX: usize = 16;
 /// What inflates to more is not one of ours.
 pub(super) const CONFIG_BYTES_MAX: u64 = 256 << 20;
 
+/// A config on disk.
+pub(super) struct Found {
+    pub(super) assigned: Assigned,
+    /// The operator assigned it to this very pod.
+    pub(super) is_kept: bool,
+}
+
 /// The newer of the two that can be read: the kubelet writes the boot-strap when a pod starts, and
 /// a container that is only restarted finds what it was assigned after that.
-pub(super) fn find(data_folder: &Path, boot_strap: &Option<PathBuf>) -> Option<Assigned> {
+pub(super) fn find(data_folder: &Path, boot_strap: &Option<PathBuf>) -> Option<Found> {
     let kept = data_folder.join(KEPT);
     let packed = boot_strap.as_ref().map(|folder| folder.join(BOOT_STRAP));
     let mut sources: Vec<(SystemTime, &Path, bool)> = Vec::new();
@@ -34,7 +41,7 @@ pub(super) fn find(data_folder: &Path, boot_strap: &Option<PathBuf>) -> Option<A
         match assigned {
             Ok(assigned) => {
                 tracing::info!(path = %path.display(), hash = assigned.hash, "config found");
-                Some(assigned)
+                Some(Found { assigned, is_kept: !is_packed })
             }
             Err(error) => {
                 tracing::warn!(path = %path.display(), error, "config cannot be read");
