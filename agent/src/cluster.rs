@@ -109,16 +109,15 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
         tokio::spawn(control::stay_attached(link, desk));
     }
     let found = boot::find(&agent.arguments.data_folder, &agent.arguments.boot_strap);
-    let is_stale = found.as_ref().is_some_and(|found| !found.is_kept);
-    let first = match is_stale {
-        true => tokio::time::timeout(FIRST_WORD_MAX, assignments.recv()).await.ok().flatten(),
+    let waits = found.as_ref().is_some_and(|found| !found.is_kept);
+    let first = match waits {
+        true => tokio::select! {
+            () = terminated(&mut terminate) => return Ok(()),
+            first = tokio::time::timeout(FIRST_WORD_MAX, assignments.recv()) => first.ok().flatten(),
+        },
         false => None,
     };
-    match (first, found) {
-        (Some(Ok(assignment)), _) => agent.take(assignment, Origin::Operator).await?,
-        (_, Some(found)) => agent.take(found.assigned, Origin::Disk).await?,
-        (_, None) => {}
-    }
+    agent.begin(first, found).await?;
     let mut sequence = 0;
     let mut tick = tokio::time::interval(Duration::from_secs(agent.arguments.report_seconds));
     let mut leaving: Option<Instant> = None;
@@ -203,6 +202,27 @@ impl Agent {
             tokio::spawn(node::watch_pods(client.clone(), node.clone(), pods.clone()));
         }
         tokio::spawn(credentials::keep_fresh(client, self.config.subscribe(), secrets));
+    }
+
+    /// Runs the operator's word, if it came and can be run, else what was found.
+    async fn begin(
+        &mut self,
+        first: Option<Result<Assigned, String>>,
+        found: Option<boot::Found>,
+    ) -> Result<(), RunError> {
+        match first {
+            Some(Ok(assignment)) => self.take(assignment, Origin::Operator).await?,
+            Some(Err(problem)) => self.reject(problem),
+            None => {}
+        }
+        if let (None, Some(found)) = (&self.running, found) {
+            let refused = (self.adoption, std::mem::take(&mut self.problem));
+            self.take(found.assigned, Origin::Disk).await?;
+            if !refused.1.is_empty() {
+                (self.adoption, self.problem) = refused;
+            }
+        }
+        Ok(())
     }
 
     /// Traces go by this ring from now on; it is there after a restart without the operator.

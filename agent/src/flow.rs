@@ -5,10 +5,12 @@
 
 mod forward;
 mod handover;
+mod memory;
 mod remote_sampling;
 mod tail;
 
 pub(crate) use handover::{Arrival, keep_handing_over};
+pub(crate) use memory::short_of_memory;
 pub(crate) use tail::keep_deciding;
 
 use crate::ack::AckToken;
@@ -30,14 +32,14 @@ use sluice_engine::config::sampling::Sampling;
 use sluice_engine::config::{Config, Pipeline, StartAt};
 use sluice_engine::forward::GATEWAYS;
 use sluice_engine::lane::{Lane, Part};
-use sluice_engine::limiter::{Level, Pressure, Verdict};
+use sluice_engine::limiter::{Level, Verdict};
 use sluice_engine::queue::Chunk;
 use sluice_engine::sender::Pod;
 use sluice_engine::tick::Tick;
 use sluice_wire::sampling::Threshold;
 use sluice_wire::{Limits, Signal, Survey};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 use tail::TailStage;
@@ -284,39 +286,6 @@ impl Flow {
         refusal
     }
 
-    /// Called at each check interval of the memory limiter.
-    pub(crate) fn check_memory(&self) {
-        let level = self.pressure().level;
-        let before = std::mem::replace(&mut *lock(&self.level), level);
-        if before != level {
-            tracing::warn!(?level, used_bytes = self.meter.used(), "memory");
-        }
-    }
-
-    /// At the last check.
-    pub(crate) fn level(&self) -> Level {
-        *lock(&self.level)
-    }
-
-    /// Of this moment: between two checks a flood fills what is left.
-    fn pressure(&self) -> Pressure {
-        Pressure::of(&self.read().compiled.config.limiter, self.meter.used())
-    }
-
-    /// Of the hard limit.
-    pub(crate) fn memory_percent(&self) -> u32 {
-        let hard_bytes = self.config.borrow().limiter.hard_bytes.max(1);
-        u32::try_from(self.meter.used().saturating_mul(100) / hard_bytes).unwrap_or(u32::MAX)
-    }
-
-    fn verdict(&self, signal: Signal) -> Verdict {
-        let pressure = self.pressure();
-        if pressure.level == Level::Normal {
-            return Verdict::Take;
-        }
-        pressure.verdict(signal, self.turns[signal as usize].fetch_add(1, Ordering::Relaxed))
-    }
-
     /// All books at one moment.
     pub(crate) fn books(&self) -> Books {
         let state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -469,10 +438,6 @@ fn reserve(loads: &[Load<'_>]) -> Result<(), Refusal> {
         return Err(Refusal::for_now(Refused::QueueFull, "a destination's queue is full"));
     }
     Ok(())
-}
-
-pub(crate) fn short_of_memory() -> Refusal {
-    Refusal::for_now(Refused::MemoryLimiter, "the collector is short of memory")
 }
 
 /// Books outlive their pipelines: counters never go back.

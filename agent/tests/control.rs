@@ -165,3 +165,45 @@ async fn a_restarted_agent_runs_what_it_was_assigned_before() {
     until("the kept config runs", || operator.last().config_hash == hash).await;
     agent.abort();
 }
+
+/// As the kubelet mounts it.
+fn boot_strap(folder: &std::path::Path, config: &Config) {
+    let Some(to_collector::Message::Assignment(packed)) = assignment(0, config).message else {
+        panic!("an assignment is one");
+    };
+    std::fs::write(folder.join("config.json.gz"), packed.config).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_pod_runs_the_operators_word_and_not_an_older_boot_strap() {
+    let [data, boot] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let ((old, old_hash), (new, new_hash)) = (numbered(50), numbered(60));
+    boot_strap(boot.path(), &old);
+    let (operator, tell, address) = Operator::start(lookup(1, 1)).await;
+    let mut arguments = arguments(data.path(), address);
+    arguments.boot_strap = Some(boot.path().to_owned());
+    let agent = tokio::spawn(run(arguments));
+    until("the agent is attached", || !operator.reports.lock().unwrap().is_empty()).await;
+    tell.send_replace(assignment(7, &new));
+    until("the new config runs", || operator.last().config_hash == new_hash).await;
+    let reports = operator.reports.lock().unwrap().clone();
+    assert!(reports.iter().all(|report| report.config_hash != old_hash));
+    agent.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_pod_runs_its_boot_strap_where_the_operators_word_cannot_be_run() {
+    let [data, boot] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (good, good_hash) = numbered(50);
+    boot_strap(boot.path(), &good);
+    let (mut broken, _) = numbered(60);
+    broken.pipelines.insert("shop/shop".into(), pipeline(&["shop/absent".into()]));
+    let (operator, _tell, address) = Operator::start(assignment(7, &broken)).await;
+    let mut arguments = arguments(data.path(), address);
+    arguments.boot_strap = Some(boot.path().to_owned());
+    let agent = tokio::spawn(run(arguments));
+    until("the boot-strap's config runs", || operator.last().config_hash == good_hash).await;
+    assert_eq!(operator.last().adoption(), Adoption::Failed);
+    assert!(operator.last().adoption_error.contains("shop/absent"));
+    agent.abort();
+}

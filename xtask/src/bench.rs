@@ -86,18 +86,6 @@ fn runtime() -> Result<Runtime> {
 
 /// What all figures of one run share; `sluice` is the program of ours that runs, and its name.
 fn blank(sluice: (&str, &Path), programs: &Programs, arguments: &Arguments) -> Result<Figure> {
-    Ok(Figure {
-        name: String::new(),
-        figure: 0.0,
-        unit: String::new(),
-        peer: None,
-        ratio: None,
-        goal: None,
-        met: None,
-        seed: arguments.seed,
-        method: String::new(),
-        versions: machine::versions(&[sluice, ("otelcol", &programs.otelcol)])?,
-        peer_configuration: String::new(),
-        sides: None,
-    })
+    let versions = machine::versions(&[sluice, ("otelcol", &programs.otelcol)])?;
+    Ok(Figure::blank(arguments.seed, versions))
 }

@@ -20,7 +20,7 @@ pub(super) const CONFIG_BYTES_MAX: u64 = 256 << 20;
 /// A config on disk.
 pub(super) struct Found {
     pub(super) assigned: Assigned,
-    /// The operator assigned it to this very pod.
+    /// The operator assigned it, since the boot-strap was written.
     pub(super) is_kept: bool,
 }
 

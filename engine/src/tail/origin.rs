@@ -23,7 +23,7 @@ pub struct Origin {
     pub(super) around_scopes: Box<[u8]>,
     pub(super) around_spans: Box<[u8]>,
     pub(super) resource: ResourceMatch,
-    /// Of the rules that `resource`, `scope`, `policies` and `head` were made for.
+    /// Of the rules that `resource`, `scope` and `policies` were made for.
     version: u32,
     /// Number of the set of policies in whose scope these spans are ([`Rules::scope`]).
     scope: u16,
@@ -68,7 +68,8 @@ impl Origin {
             }
             Sender::Unknown => None,
         };
-        let targets = targets(compiled, sender, source, namespace.as_deref(), scope.around_scopes);
+        let (targets, head) =
+            targets(compiled, sender, source, namespace.as_deref(), scope.around_scopes);
         let pipelines: BTreeSet<&str> = targets.iter().map(|target| target.name.as_str()).collect();
         let number = rules.scope(namespace.as_deref(), &pipelines);
         let proven = |key: &str| proven(compiled, sender, key);
@@ -82,7 +83,6 @@ impl Origin {
         for policy in rules.policies_of(number) {
             policies[usize::from(policy) / 64] |= 1 << (policy % 64);
         }
-        let head = rules.head(number);
         let name = namespace.as_deref().unwrap_or_default();
         let service = Operation::service(name, resource.service());
         Self {
@@ -118,17 +118,18 @@ impl Origin {
     /// Its targets by another config.
     pub fn rerouted(&self, compiled: &Compiled) -> Vec<Target> {
         let Self { sender, source, namespace, around_scopes, .. } = self;
-        targets(compiled, sender, source, namespace.as_deref(), around_scopes)
+        targets(compiled, sender, source, namespace.as_deref(), around_scopes).0
     }
 }
 
+/// And what heads leave of its traces.
 fn targets(
     compiled: &Compiled,
     sender: &Sender,
     source: &Source,
     claimed: Option<&str>,
     around_scopes: &[u8],
-) -> Vec<Target> {
+) -> (Vec<Target>, Threshold) {
     let route = compiled.route(Signal::Traces, source, sender, claimed);
     let targets = route.targets.into_iter().map(|target| {
         let (name, pipeline) = &compiled.pipelines[target.pipeline];
@@ -141,7 +142,7 @@ fn targets(
             around_scopes: edited.unwrap_or_else(|| around_scopes.to_vec()).into(),
         }
     });
-    targets.collect()
+    (targets.collect(), route.head)
 }
 
 /// What the collector stamps on the resource, which wins over what the sender wrote.

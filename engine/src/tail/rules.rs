@@ -181,14 +181,6 @@ impl Rules {
         number
     }
 
-    /// What the heads of the policies of a scope leave of traces.
-    pub(super) fn head(&self, scope: u16) -> Threshold {
-        let policies = self.policies_of(scope).into_iter();
-        let heads =
-            policies.filter_map(|policy| self.policies[usize::from(policy)].policy.head_in_force());
-        heads.max().unwrap_or_default()
-    }
-
     /// Numbers of the policies of a scope.
     pub(super) fn policies_of(&self, scope: u16) -> Vec<u16> {
         let scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,7 @@ mod report;
 mod watch;
 
 use super::results::Figure;
+use super::tail::traces::SPANS_PER_TRACE;
 use crate::contest::destination::Destination;
 use crate::contest::load::Senders;
 use crate::contest::programs::{self, Place};
@@ -71,27 +72,15 @@ struct Run {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Figure>> {
     let agent = programs::agent()?;
-    let blank = Figure {
-        name: String::new(),
-        figure: 0.0,
-        unit: String::new(),
-        peer: None,
-        ratio: None,
-        goal: None,
-        met: None,
-        seed: arguments.seed,
-        method: String::new(),
-        versions: super::machine::versions(&[("sluice-agent", &agent)])?,
-        peer_configuration: String::new(),
-        sides: None,
-    };
+    let versions = super::machine::versions(&[("sluice-agent", &agent)])?;
+    let blank = Figure::blank(arguments.seed, versions);
     let run = super::runtime()?.block_on(flood(&agent, arguments))?;
     Ok(report::figures(&run, arguments, &blank))
 }
 
 async fn flood(agent: &std::path::Path, arguments: &Arguments) -> Result<Run> {
     let corpus = |seed, rate: u64| {
-        let traces = |seconds| (rate * seconds / 13) as usize;
+        let traces = |seconds| rate as usize * seconds as usize / SPANS_PER_TRACE;
         Corpus::new(seed, traces(ROUND_SECONDS), traces(TRACE_SECONDS)).map(Arc::new)
     };
     let usual = corpus(arguments.seed, arguments.base)?;

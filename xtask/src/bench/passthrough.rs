@@ -1,6 +1,6 @@
 //! Traces through, by OTLP/gRPC, in and out by the same codec: CPU time a span beside the peer's.
 
-mod programs;
+pub(super) mod programs;
 mod spans;
 
 use super::pairs::{self, Run, round};

@@ -92,6 +92,24 @@ fn all() -> f64 {
 }
 
 impl Figure {
+    /// Of which nothing is known but what all figures of one run share.
+    pub(super) fn blank(seed: u64, versions: BTreeMap<String, String>) -> Self {
+        Self {
+            name: String::new(),
+            figure: 0.0,
+            unit: String::new(),
+            peer: None,
+            ratio: None,
+            goal: None,
+            met: None,
+            seed,
+            method: String::new(),
+            versions,
+            peer_configuration: String::new(),
+            sides: None,
+        }
+    }
+
     /// Judges the goal.
     pub(super) fn with_goal(mut self, goal: Option<Goal>) -> Self {
         self.goal = goal;

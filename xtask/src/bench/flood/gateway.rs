@@ -1,6 +1,8 @@
 //! The gateway: one process with the limits that its container's memory gives it.
 
 use super::cgroup::Cgroup;
+use crate::bench::passthrough::programs;
+use crate::contest::message::Codec;
 use crate::contest::process::Process;
 use crate::contest::programs::Place;
 use anyhow::{Context, Result};
@@ -9,11 +11,7 @@ use sluice_crds::CollectorSpec;
 use sluice_engine::config::gateway::Gateway as Gateways;
 use sluice_engine::config::sampling::{ALL_PPM, Floor, Match, Mode, Policy, SpanStatus};
 use sluice_engine::config::sampling::{Sampling, Scope, Tail};
-use sluice_engine::config::{
-    Auth, Batch, Cluster, Compression, Config, Delivery, Destination, DestinationKind, Enrich,
-    EnrichKubernetes, FORMAT, Limiter, Namespaces, OnFull, Pipeline, Protocol, Receivers, Selector,
-    Tls, TlsMode,
-};
+use sluice_engine::config::{Config, Limiter, OnFull};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +23,7 @@ pub(super) const MEMORY_BYTES: u64 = 256 << 20;
 pub(super) const DECISION_WAIT_MS: u64 = 10_000;
 /// Kept of what has no error.
 pub(super) const DEFAULT_PPM: u32 = 100_000;
-/// Of the pipeline, the destination and the policy.
+/// Of the policy.
 const NAME: &str = "shop/shop";
 
 pub(super) struct Gateway {
@@ -74,23 +72,12 @@ fn limiter() -> Result<Limiter> {
     })
 }
 
+/// The usual one, but that what is too much for the destination makes the oldest go.
 fn config(place: &Place, limiter: Limiter) -> Config {
+    let mut config = programs::config(Codec::Zstd, place);
+    config.pipelines.values_mut().for_each(|own| own.delivery.on_full = OnFull::DropOldest);
     Config {
-        format: FORMAT,
-        cluster: Cluster::default(),
-        receivers: Receivers {
-            grpc_port: place.grpc,
-            grpc_message_bytes_max: 16 << 20,
-            grpc_connection_age_max_ms: 3_600_000,
-            http_port: place.http,
-            http_body_bytes_max: 16 << 20,
-            jaeger_remote_sampling: None,
-        },
-        batch: Batch { timeout_ms: 5000, items: 8192, bytes_max: 4 << 20 },
         limiter: limiter.clone(),
-        metrics_port: place.metrics,
-        destinations: BTreeMap::from([(NAME.to_owned(), destination(place.destination))]),
-        pipelines: BTreeMap::from([(NAME.to_owned(), pipeline())]),
         sampling: Sampling {
             policies: BTreeMap::from([(NAME.to_owned(), policy())]),
             tail: Tail { decision_wait_ms: DECISION_WAIT_MS, ..Tail::default() },
@@ -103,6 +90,7 @@ fn config(place: &Place, limiter: Limiter) -> Config {
             cpu_millis: 1000,
             ..Gateways::default()
         },
+        ..config
     }
 }
 
@@ -118,43 +106,5 @@ fn policy() -> Policy {
         head: None,
         adaptive: None,
         tag_decision: false,
-    }
-}
-
-fn pipeline() -> Pipeline {
-    Pipeline {
-        generation: 1,
-        namespaces: Namespaces::AllExcept([].into()),
-        workload: Selector::default(),
-        otlp: true,
-        pod_logs: None,
-        enrich: Enrich {
-            kubernetes: EnrichKubernetes::Standard,
-            pod_labels: Vec::new(),
-            resource_attributes: BTreeMap::new(),
-        },
-        traces: vec![NAME.to_owned()],
-        metrics: Vec::new(),
-        logs: Vec::new(),
-        delivery: Delivery {
-            queue_bytes_max: 64 << 20,
-            age_max_ms: 3_600_000,
-            retry_initial_ms: 1000,
-            retry_max_ms: 30_000,
-            retry_elapsed_max_ms: 300_000,
-            on_full: OnFull::DropOldest,
-        },
-    }
-}
-
-fn destination(address: SocketAddr) -> Destination {
-    let (protocol, tenant) = (Protocol::Grpc, String::new());
-    Destination {
-        kind: DestinationKind::Otlp { endpoint: address.to_string(), protocol, tenant },
-        tls: Tls { mode: TlsMode::Plaintext, ca: None, client: None, server_name: String::new() },
-        auth: Auth::None,
-        headers: BTreeMap::new(),
-        compression: Compression::Zstd,
-        timeout_ms: 10_000,
     }
 }

@@ -56,7 +56,7 @@ fn agent(programs: &Programs, codec: Codec, place: &Place) -> Result<Command> {
 
 /// What the planner compiles from a Collector with all defaults, one pipeline for the cluster that
 /// refuses rather than drops, and one destination.
-fn config(codec: Codec, place: &Place) -> Config {
+pub(in crate::bench) fn config(codec: Codec, place: &Place) -> Config {
     const MIB: u64 = 1 << 20;
     let name = "sluice-system/bench".to_owned();
     Config {
