@@ -10,7 +10,8 @@ use crate::flow::short_of_memory;
 use crate::intake::Refusal;
 use crate::meter::Permit;
 use ::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use ::http::{Method, Request, Response, StatusCode};
+use ::http::request::Parts;
+use ::http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -26,6 +27,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
+
+/// For the rest of a refused body to come.
+const DISCARD_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -85,17 +89,26 @@ async fn exchange(request: Request<Incoming>, session: &Session) -> Response<Ful
     if let Way::RemoteSampling(sender) = &session.way {
         return remote_sampling::exchange(session.intake.flow(), sender, &request);
     }
-    let path = request.uri().path();
+    let (head, mut body) = request.into_parts();
+    let response = export(&head, &mut body, session).await;
+    if head.version < Version::HTTP_2 {
+        discard(&mut body, session.bytes_max).await;
+    }
+    response
+}
+
+async fn export(head: &Parts, body: &mut Incoming, session: &Session) -> Response<Full<Bytes>> {
+    let path = head.uri.path();
     let named = |signal: &Signal| path.strip_prefix("/v1/") == Some(signal.as_str());
     let Some(signal) = Signal::ALL.into_iter().find(named) else {
         return plain(StatusCode::NOT_FOUND, "OTLP is served on /v1/traces, /v1/metrics, /v1/logs");
     };
-    if request.method() != Method::POST {
+    if head.method != Method::POST {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "OTLP is sent by POST");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    let format = match format(&request) {
+    let format = match format(&head.headers) {
         Ok(format) => format,
         Err(refusal) => {
             return refuse(
@@ -104,7 +117,7 @@ async fn exchange(request: Request<Incoming>, session: &Session) -> Response<Ful
             );
         }
     };
-    match receive(signal, format, request, session).await {
+    match receive(signal, format, &head.headers, body, session).await {
         Ok(()) => {
             let body = match format {
                 Format::Protobuf => response::export(None),
@@ -119,15 +132,16 @@ async fn exchange(request: Request<Incoming>, session: &Session) -> Response<Ful
 async fn receive(
     signal: Signal,
     format: Format,
-    request: Request<Incoming>,
+    headers: &HeaderMap,
+    body: &mut Incoming,
     session: &Session,
 ) -> Result<(), Refusal> {
     let refused = |refusal| session.refuse(super::Method::Export(signal), refusal);
-    let encoding = request.headers().get(CONTENT_ENCODING);
+    let encoding = headers.get(CONTENT_ENCODING);
     let encoding = encoding.map_or(&b""[..], HeaderValue::as_bytes);
     let encoding = Encoding::parse(encoding).map_err(refused)?;
     let mut permit = session.permit();
-    let body = read(request.into_body(), session.bytes_max, &mut permit).await.map_err(refused)?;
+    let body = read(body, session.bytes_max, &mut permit).await.map_err(refused)?;
     let body = session.unpack(encoding, body, &mut permit).map_err(refused)?;
     let body = match format {
         Format::Protobuf => body,
@@ -136,8 +150,8 @@ async fn receive(
     session.submit(super::Method::Export(signal), body).map(drop)
 }
 
-fn format(request: &Request<Incoming>) -> Result<Format, Refusal> {
-    let value = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     match essence.to_ascii_lowercase().as_slice() {
         b"application/x-protobuf" => Ok(Format::Protobuf),
@@ -149,7 +163,11 @@ fn format(request: &Request<Incoming>) -> Result<Format, Refusal> {
     }
 }
 
-async fn read(mut body: Incoming, bytes_max: usize, permit: &mut Permit) -> Result<Bytes, Refusal> {
+async fn read(
+    body: &mut Incoming,
+    bytes_max: usize,
+    permit: &mut Permit,
+) -> Result<Bytes, Refusal> {
     let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if bytes_max < told {
         return Err(too_large(bytes_max));
@@ -184,6 +202,19 @@ async fn read(mut body: Incoming, bytes_max: usize, permit: &mut Permit) -> Resu
         rest.extend_from_slice(&data);
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// Reads what is left of a refused body, up to `bytes_max`: a connection that is closed before all
+/// that was sent is read is reset, and the sender never sees its answer (RFC 9112, section 9.6).
+async fn discard(body: &mut Incoming, bytes_max: usize) {
+    let deadline = Instant::now() + DISCARD_MAX;
+    let mut left = bytes_max;
+    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
 }
 
 /// A JSON body takes several times its size while it is read.
