@@ -17,13 +17,16 @@ const SCOPE_SPANS: u32 = 2;
 const SPAN: u32 = 2;
 const TRACE_STATE: u32 = 3;
 const ATTRIBUTES: u32 = 9;
+/// Of [`Probes::ends`].
+const ENDS: usize = 64;
 
 /// Attribute keys to look for; a key's number is its place in the list that it was made from.
 #[derive(Clone, Debug, Default)]
 pub struct Probes {
     keys: Vec<Box<[u8]>>,
-    /// A bit for each length of a key; 63 stands for all longer ones.
-    lengths: u64,
+    /// By the length of a key (63 stands for all longer ones), a bit for each of its last bytes:
+    /// nearly every key that is not looked for ends there.
+    ends: Vec<u64>,
     /// Key numbers, sorted by (length, key).
     sorted: Vec<u16>,
 }
@@ -81,10 +84,13 @@ impl Probes {
     pub fn new<'k>(keys: impl IntoIterator<Item = &'k str>) -> Self {
         let keys: Vec<Box<[u8]>> = keys.into_iter().map(|key| key.as_bytes().into()).collect();
         assert!(u16::try_from(keys.len()).is_ok(), "at most 65535 keys are looked for");
-        let lengths = keys.iter().fold(0, |bits, key| bits | length_bit(key));
+        let mut ends = vec![0; ENDS];
+        for key in &keys {
+            ends[key.len().min(ENDS - 1)] |= end_bit(key);
+        }
         let mut sorted: Vec<u16> = (0..=u16::MAX).take(keys.len()).collect();
         sorted.sort_by_key(|number| order(&keys[usize::from(*number)]));
-        Self { keys, lengths, sorted }
+        Self { keys, ends, sorted }
     }
 
     /// The key of a number.
@@ -95,7 +101,8 @@ impl Probes {
     /// The number of a key that is looked for.
     #[inline]
     pub fn number(&self, key: &[u8]) -> Option<u16> {
-        if self.lengths & length_bit(key) == 0 {
+        let ends = self.ends.get(key.len().min(ENDS - 1)).copied().unwrap_or_default();
+        if ends & end_bit(key) == 0 {
             return None;
         }
         let found = self
@@ -140,8 +147,8 @@ impl Probes {
     }
 }
 
-fn length_bit(key: &[u8]) -> u64 {
-    1 << key.len().min(63)
+fn end_bit(key: &[u8]) -> u64 {
+    1 << (key.last().copied().unwrap_or_default() & 63)
 }
 
 fn order(key: &[u8]) -> (usize, &[u8]) {

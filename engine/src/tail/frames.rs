@@ -1,11 +1,13 @@
 //! Spans of open traces: appended to frames, which are compressed when they are many and freed
 //! whole once no open trace has a span in them.
 
+mod buffer;
 mod open;
 
 pub(super) use open::Piece;
 
 use super::origin::Origin;
+use buffer::Buffer;
 use bytes::Bytes;
 use open::{Open, Sealed};
 use std::collections::VecDeque;
@@ -17,8 +19,10 @@ const FRAME_BYTES: usize = 512 * 1024;
 /// Bits of [`Run::place`] that hold the offset; the others count spans.
 const OFFSET_BITS: u32 = 20;
 const SPANS_MAX: u32 = (1 << (32 - OFFSET_BITS)) - 1;
-/// Buffers of frames that are kept for the next ones.
+/// Buffers of frames that are kept for the next ones: so many, or this part of what uncompressed
+/// frames may take.
 const SPARE_MAX: usize = 4;
+const SPARE_SHARE: usize = 16;
 const ZSTD_LEVEL: i32 = 1;
 
 /// Spans of one trace that stand one after the other in a frame and share an origin. Packed, since
@@ -65,7 +69,7 @@ pub(super) struct Frames {
     raw_bytes: usize,
     bytes: usize,
     compressor: Compressor,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Buffer>,
     /// Of sealed frames that are not compressed.
     raw_bytes_max: usize,
 }
@@ -89,7 +93,7 @@ pub(super) struct Frame {
 
 #[derive(Clone, Debug)]
 enum Content {
-    Raw(Arc<Vec<u8>>),
+    Raw(Arc<Buffer>),
     Compressed { bytes: Bytes, raw_length: usize },
 }
 
@@ -158,15 +162,18 @@ impl Frames {
     }
 
     /// The next frame takes the place of one that is gone: fresh memory costs more than spans.
-    fn reuse(&mut self, raw: Arc<Vec<u8>>) {
-        if self.spare.len() < SPARE_MAX
+    fn reuse(&mut self, raw: Arc<Buffer>) {
+        if self.spare.len() < self.spare_max()
             && let Ok(mut buffer) = Arc::try_unwrap(raw)
-            && FRAME_BYTES <= buffer.capacity()
-            && buffer.capacity() <= 2 * FRAME_BYTES
+            && buffer.is_usual()
         {
             buffer.clear();
             self.spare.push(buffer);
         }
+    }
+
+    fn spare_max(&self) -> usize {
+        SPARE_MAX.max(self.raw_bytes_max / SPARE_SHARE / FRAME_BYTES)
     }
 
     /// Lets go of spans, grouped by the frames that they are still in.
@@ -210,7 +217,9 @@ impl Frames {
             return self.open.clear();
         }
         let number = self.open_number();
-        let spare = self.spare.pop().unwrap_or_default();
+        let length = self.open.length();
+        let spare = self.spare.pop().filter(|spare| spare.has_room(length));
+        let spare = spare.unwrap_or_else(|| Buffer::new(length));
         let Sealed { bytes: raw, origins, live } = self.open.seal(spare, number as u16, see);
         let bytes = raw.len();
         self.raw.push_back(number);
@@ -226,6 +235,7 @@ impl Frames {
     pub(super) fn set_raw_bytes_max(&mut self, bytes: usize) {
         self.raw_bytes_max = bytes;
         self.compress();
+        self.spare.truncate(self.spare_max());
     }
 
     fn compress(&mut self) {
@@ -275,7 +285,7 @@ impl fmt::Debug for Compressor {
 
 /// A frame's bytes as they were sealed.
 pub(super) enum Raw {
-    Shared(Arc<Vec<u8>>),
+    Shared(Arc<Buffer>),
     Own(Vec<u8>),
 }
 

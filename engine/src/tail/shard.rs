@@ -154,10 +154,16 @@ impl Shard {
         now_ms: u64,
         admission: &Admission<'_>,
     ) {
-        for (sorting, bits) in share.spans.iter().zip(share.bits.chunks(sorted.words.max(1))) {
+        // One after the other these would each wait for memory.
+        let places = share.spans.iter().map(|sorting| self.find(sorting.sight.trace));
+        let places: Vec<Option<u32>> = places.collect();
+        let bits = share.bits.chunks(sorted.words.max(1));
+        for ((sorting, bits), place) in share.spans.iter().zip(bits).zip(places) {
             let origin = &sorted.origins[sorting.origin as usize].0;
-            let place = match self.places.get(&sorting.sight.trace) {
-                Some(place) => *place,
+            let trace = sorting.sight.trace;
+            let is_still = |place: &u32| self.trace(*place).is_some_and(|own| own.id == trace);
+            let place = match place.filter(is_still).or_else(|| self.find(trace)) {
+                Some(place) => place,
                 None => match self.begin(sorting, origin, (bits, version), (now_ms, admission)) {
                     Some(place) => place,
                     None => continue,
@@ -270,6 +276,10 @@ impl Shard {
         for place in 0..self.traces.len() as u32 {
             self.decide(place, Moment::Forced, now_ms, pace);
         }
+    }
+
+    fn find(&self, trace: u128) -> Option<u32> {
+        self.places.get(&trace).copied()
     }
 
     fn trace(&self, place: u32) -> Option<&Trace> {

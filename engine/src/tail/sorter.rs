@@ -18,6 +18,8 @@ use std::time::Duration;
 pub(super) const STATUS_ERROR: u64 = 2;
 /// Origins that one connection remembers.
 const REMEMBERED_MAX: usize = 256;
+/// Of a small span.
+const SPAN_BYTES: usize = 256;
 /// A span whose times are further from now says nothing of its trace's duration.
 const SKEW_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -62,6 +64,13 @@ pub(super) struct Sorting<'b> {
     pub(super) origin: u32,
 }
 
+impl Share<'_> {
+    /// With room for as many spans as it is likely to get.
+    fn for_body(bytes: usize) -> Self {
+        Self { spans: Vec::with_capacity(bytes / SPAN_BYTES), bits: Vec::new() }
+    }
+}
+
 impl Sorter {
     pub(super) fn sort<'b>(
         &mut self,
@@ -79,7 +88,7 @@ impl Sorter {
         let rules = context.rules;
         let mut rater = self.rater.take().unwrap_or_else(|| Rater::new(rules));
         let mut sorted = Sorted {
-            shards: (0..shards).map(|_| Share::default()).collect(),
+            shards: (0..shards).map(|_| Share::for_body(body.len() / shards)).collect(),
             origins: Vec::new(),
             unwanted: 0,
             lost: Vec::new(),

@@ -3,7 +3,7 @@
 //! A span begins with its trace's id nearly always. Who holds it knows the trace: so that is cut
 //! off, and put back where the span leaves.
 
-use super::{OFFSET_BITS, Run, SPANS_MAX};
+use super::{Buffer, OFFSET_BITS, Run, SPANS_MAX};
 use crate::tail::origin::Origin;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use std::sync::Arc;
 /// Tag and length of a trace's id, in a span.
 const ID_TAG: [u8; 2] = [0x0a, 16];
 const ID_FIELD_BYTES: usize = 18;
+/// Length and cut of a span as it is written.
+const HEADER_BYTES: usize = 4;
 /// In place of the number of a trace: its span is not held any more.
 const GONE: u32 = u32::MAX;
 const NONE: u32 = u32::MAX;
@@ -40,7 +42,7 @@ struct Held {
 
 /// What an open frame became.
 pub(super) struct Sealed {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Buffer,
     pub(super) origins: Vec<Arc<Origin>>,
     pub(super) live: u32,
 }
@@ -76,6 +78,12 @@ impl<'b> Piece<'b> {
         head[..ID_TAG.len()].copy_from_slice(&ID_TAG);
         head[ID_TAG.len()..].copy_from_slice(&trace.to_be_bytes());
         (head, self.message)
+    }
+
+    /// The first one as it was written.
+    fn written(bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let header = u32::from_le_bytes(*bytes.first_chunk()?);
+        bytes.get(..HEADER_BYTES + (header >> 1) as usize)
     }
 
     /// Splits one off.
@@ -153,11 +161,10 @@ impl Open {
     /// with its trace; `frame` is the lower half of the frame's number.
     pub(super) fn seal(
         &mut self,
-        mut bytes: Vec<u8>,
+        mut bytes: Buffer,
         frame: u16,
         mut see: impl FnMut(u32, Run),
     ) -> Sealed {
-        bytes.reserve_exact(self.bytes.len());
         // Runs begin below a bound: a giant, which comes last, stays there.
         let has_giant = 1 << OFFSET_BITS <= self.bytes.len();
         let key = |(at, held): (u64, &Held)| {
@@ -170,7 +177,7 @@ impl Open {
         let mut last = None::<(u32, Run)>;
         for key in order {
             let Held { offset, trace, origin, .. } = self.held[key as usize % HELD_MAX];
-            let Some((piece, _)) = self.bytes.get(offset as usize..).and_then(Piece::read) else {
+            let Some(piece) = self.bytes.get(offset as usize..).and_then(Piece::written) else {
                 continue;
             };
             match &mut last {
@@ -185,7 +192,7 @@ impl Open {
                     before.into_iter().for_each(|(trace, run)| see(trace, run));
                 }
             }
-            piece.write(&mut bytes);
+            bytes.push(piece);
         }
         last.into_iter().for_each(|(trace, run)| see(trace, run));
         let (origins, live) = (std::mem::take(&mut self.origins), self.live);
@@ -201,6 +208,11 @@ impl Open {
         self.places.clear();
         self.origins.clear();
         self.live = 0;
+    }
+
+    /// What a frame takes at most that it becomes.
+    pub(super) fn length(&self) -> usize {
+        self.bytes.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
