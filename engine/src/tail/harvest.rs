@@ -3,6 +3,7 @@
 
 use super::decided::Kept;
 use super::frames::{Frame, Frames, Piece, Reader, Run};
+use super::hash::ByAddress;
 use super::ledger::Ledger;
 use super::origin::{Origin, Target};
 use super::rules::Rules;
@@ -11,7 +12,7 @@ use crate::books::{Dropped, SampledOut};
 use bytes::Bytes;
 use sluice_wire::sampling::Threshold;
 use sluice_wire::spans::{SpanEdit, write_request, write_span};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Set on spans of kept traces by policies that ask for it.
@@ -28,8 +29,11 @@ pub enum Loss {
 /// In one part of what leaves: all at once would need room of its own.
 const PART_BYTES: usize = 1 << 20;
 
+/// To so many times more at once: growing copies what is there.
+const GROWTH: usize = 3;
+
 /// By the address of the origin.
-type Lost = HashMap<(usize, Loss), (Arc<Origin>, u64)>;
+type Lost = ByAddress<(usize, Loss), (Arc<Origin>, u64)>;
 
 /// Spans of a kept trace that are still in their frame.
 #[derive(Clone, Debug)]
@@ -45,7 +49,7 @@ pub(super) struct Harvest {
     /// In the frames that stay, and in those that do not.
     keepers: [Vec<Keeper>; 2],
     /// By the address of the origin.
-    outgoing: HashMap<usize, Outgoing>,
+    outgoing: ByAddress<usize, Outgoing>,
     lost: Lost,
     /// Rules under which no trace is open any more.
     pub(super) ended: Vec<(Arc<Rules>, Ledger)>,
@@ -56,7 +60,7 @@ pub(super) struct Harvest {
 /// What leaves a shard, part by part: taken off it, so that no lock is needed.
 pub struct Sheaf {
     frames: std::vec::IntoIter<(Frame, Vec<Keeper>)>,
-    outgoing: HashMap<usize, Outgoing>,
+    outgoing: ByAddress<usize, Outgoing>,
     lost: Lost,
     reader: Reader,
 }
@@ -181,8 +185,8 @@ impl Sheaf {
 
 /// Cuts the spans of traces that leave out of their frames.
 pub(super) fn depart(frames: Vec<(Frame, Vec<Moving>)>) -> Departure {
-    let mut outgoing: BTreeMap<u16, HashMap<usize, Outgoing>> = BTreeMap::new();
-    let (mut lost, mut reader) = (HashMap::new(), Reader::default());
+    let mut outgoing: BTreeMap<u16, ByAddress<usize, Outgoing>> = BTreeMap::new();
+    let (mut lost, mut reader) = (Lost::default(), Reader::default());
     let mut head = [0; _];
     for (frame, moving) in frames {
         let raw = reader.raw(&frame);
@@ -199,7 +203,7 @@ pub(super) fn depart(frames: Vec<(Frame, Vec<Moving>)>) -> Departure {
             }
         }
     }
-    let to = |(to, outgoing): (u16, HashMap<usize, Outgoing>)| {
+    let to = |(to, outgoing): (u16, ByAddress<usize, Outgoing>)| {
         outgoing.into_values().map(move |outgoing| (usize::from(to), outgoing))
     };
     Departure { leaving: outgoing.into_iter().flat_map(to).collect(), lost: listed(lost) }
@@ -215,7 +219,7 @@ fn listed(lost: Lost) -> Vec<(Arc<Origin>, Loss, u64)> {
 }
 
 fn put(
-    outgoing: &mut HashMap<usize, Outgoing>,
+    outgoing: &mut ByAddress<usize, Outgoing>,
     origin: &Arc<Origin>,
     (head, message): (&[u8], &[u8]),
     edits: &mut Edits,
@@ -228,6 +232,10 @@ fn put(
     });
     outgoing.items += 1;
     let edit = SpanEdit { threshold: kept.threshold, attributes: edits.of(kept), head };
+    let (length, likely) = (outgoing.spans.len(), 2 * message.len());
+    if outgoing.spans.capacity() < length + likely {
+        outgoing.spans.reserve(likely + GROWTH * length);
+    }
     write_span(message, edit, &mut outgoing.spans);
 }
 

@@ -1,6 +1,8 @@
-//! A seeded hash of trace ids, for tables of traces: ids may be chosen by whoever sends them.
+//! A seeded hash of trace ids, for tables of traces: ids may be chosen by whoever sends them. And a
+//! plain one of addresses, which nobody chooses.
 
-use std::hash::{BuildHasher, Hasher};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
 /// 2^64 divided by the golden ratio.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -14,6 +16,14 @@ pub(super) struct TraceHasher {
 #[derive(Debug)]
 pub(super) struct OneTrace {
     seed: u64,
+    hash: u64,
+}
+
+/// By the address of something, and by what else there is of it.
+pub(super) type ByAddress<K, V> = HashMap<K, V, BuildHasherDefault<AddressHasher>>;
+
+#[derive(Debug, Default)]
+pub(super) struct AddressHasher {
     hash: u64,
 }
 
@@ -58,6 +68,24 @@ impl Hasher for OneTrace {
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.hash = fold(self.hash ^ u64::from(*byte), ODD);
+        }
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl Hasher for AddressHasher {
+    #[inline]
+    fn write_usize(&mut self, value: usize) {
+        self.hash = fold(self.hash ^ value as u64, ODD);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
         }
     }
 

@@ -4,8 +4,8 @@
 //! off, and put back where the span leaves.
 
 use super::{Buffer, OFFSET_BITS, Run, SPANS_MAX};
+use crate::tail::hash::ByAddress;
 use crate::tail::origin::Origin;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Tag and length of a trace's id, in a span.
@@ -24,7 +24,7 @@ pub(super) struct Open {
     bytes: Vec<u8>,
     origins: Vec<Arc<Origin>>,
     /// By the address of an origin.
-    places: HashMap<usize, u16>,
+    places: ByAddress<usize, u16>,
     held: Vec<Held>,
     live: u32,
 }
