@@ -104,12 +104,14 @@ pub async fn run(arguments: RunArguments) -> Result<(), RunError> {
     let (assigned, mut assignments) = mpsc::channel(1);
     let (rings, mut ring) = watch::channel(boot::find_ring(&agent.arguments.data_folder));
     ring.mark_changed();
-    if let Some(link) = Link::new(&agent.arguments) {
+    let link = Link::new(&agent.arguments);
+    let has_operator = link.is_some();
+    if let Some(link) = link {
         let desk = Desk { assigned, rings, identity, reports: report_seen, monitor };
         tokio::spawn(control::stay_attached(link, desk));
     }
     let found = boot::find(&agent.arguments.data_folder, &agent.arguments.boot_strap);
-    let waits = found.as_ref().is_some_and(|found| !found.is_kept);
+    let waits = has_operator && found.as_ref().is_some_and(|found| !found.is_kept);
     let first = match waits {
         true => tokio::select! {
             () = terminated(&mut terminate) => return Ok(()),

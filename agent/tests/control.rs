@@ -4,7 +4,7 @@
 
 mod support;
 
-use sluice_agent::cluster::run;
+use sluice_agent::cluster::{RunArguments, run};
 use sluice_engine::config::{Config, FORMAT, hash};
 use sluice_wire::control::sampling::{Found, Known, Lookup};
 use sluice_wire::control::{Adoption, NotLeader, ToCollector, to_collector};
@@ -13,7 +13,7 @@ use support::client::Grpc;
 use support::operator::{Operator, arguments, assignment};
 use support::oracle::Oracle;
 use support::sampling::*;
-use support::{config, file, pipeline, until};
+use support::{config, file, free_port, pipeline, until};
 
 fn not_leader(address: SocketAddr) -> ToCollector {
     let not_leader = NotLeader { address: address.to_string() };
@@ -102,10 +102,6 @@ async fn a_follower_sends_the_agent_to_the_leader() {
 fn lookup(id: u64, trace: u128) -> ToCollector {
     let lookup = Lookup { id, trace_id: trace.to_be_bytes().to_vec() };
     ToCollector { message: Some(to_collector::Message::Lookup(lookup)) }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,5 +201,21 @@ async fn a_new_pod_runs_its_boot_strap_where_the_operators_word_cannot_be_run() 
     until("the boot-strap's config runs", || operator.last().config_hash == good_hash).await;
     assert_eq!(operator.last().adoption(), Adoption::Failed);
     assert!(operator.last().adoption_error.contains("shop/absent"));
+    agent.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_operator_the_boot_strap_runs_at_once() {
+    let [data, boot] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let port = free_port();
+    let mut config = config();
+    config.receivers.grpc_port = port;
+    boot_strap(boot.path(), &config);
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    let boot_strap = Some(boot.path().to_owned());
+    let agent = RunArguments { operator: None, boot_strap, ..arguments(data.path(), nobody) };
+    let agent = tokio::spawn(run(agent));
+    let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    until("the agent listens", listens).await;
     agent.abort();
 }

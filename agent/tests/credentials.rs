@@ -9,7 +9,7 @@ use sluice_agent::cluster::{RunArguments, run as run_agent};
 use sluice_agent::{FailureReason, Running, Settings, start};
 use sluice_engine::config::{Auth, Compression, Destination, DestinationKind, Protocol};
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener as Reserved};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::client::post;
@@ -152,10 +152,6 @@ impl Write for Log {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
-}
-
-fn free_port() -> u16 {
-    Reserved::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test(flavor = "multi_thread")]

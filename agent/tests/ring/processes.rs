@@ -1,5 +1,6 @@
 //! Two agents and their gateways as programs, an operator that makes their rings, a destination.
 
+use crate::support::free_port;
 use crate::support::operator::Operator;
 use crate::support::oracle::Oracle;
 use crate::support::sampling::*;
@@ -240,9 +241,8 @@ fn config(destination: SocketAddr, port: u16) -> Config {
     config
 }
 
-/// Of this machine, taken by nobody just now.
 fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))
 }
 
 /// A metric without labels; `None` when nobody answers, or has it.

@@ -29,8 +29,9 @@ use sluice_engine::config::{
     Tls, TlsMode,
 };
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// No pipelines; every port is the system's choice; batches leave within 20 ms.
@@ -201,4 +202,17 @@ pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
     };
     let waited = tokio::time::timeout(Duration::from_secs(10), wait).await;
     assert!(waited.is_ok(), "{what}: not within ten seconds");
+}
+
+/// A port of this machine that nobody listens on. Below those that connections get as their own: one
+/// of these could be taken before it is listened on.
+pub fn free_port() -> u16 {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let turn = TRIED.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id() * 97);
+        let port = 12_000 + u16::try_from(turn % 20_000).unwrap();
+        if std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }

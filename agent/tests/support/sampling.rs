@@ -117,8 +117,13 @@ pub fn request(namespace: &str, spans: Vec<Span>) -> ExportTraceServiceRequest {
 
 /// Sends spans of `shop`, which are taken.
 pub async fn send(grpc: &mut Grpc, spans: Vec<Span>) {
-    let body = request("shop", spans).encode_to_vec();
-    let status = grpc.call(Signal::Traces.grpc_path(), &[], frame(false, &body)).await;
+    send_request(grpc, &request("shop", spans)).await;
+}
+
+/// Sends a request, which is taken.
+pub async fn send_request(grpc: &mut Grpc, request: &ExportTraceServiceRequest) {
+    let body = frame(false, &request.encode_to_vec());
+    let status = grpc.call(Signal::Traces.grpc_path(), &[], body).await;
     assert_eq!(status.code, 0, "{}", status.message);
 }
 
