@@ -170,12 +170,12 @@ async fn deliver(
             return;
         }
     };
-    let outcome = match &result {
-        Ok(rejected) => Outcome::Sent { rejected: *rejected },
-        Err(failure) if failure.for_good => Outcome::Rejected,
-        Err(failure) => Outcome::Failed { delay: failure.delay },
+    let (outcome, failure) = match result {
+        Ok(outcome) => (outcome, None),
+        Err(failure) if failure.for_good => (Outcome::Rejected, Some(failure)),
+        Err(failure) => (Outcome::Failed { delay: failure.delay }, Some(failure)),
     };
-    pump.note(result.err());
+    pump.note(failure);
     let is_failed = matches!(outcome, Outcome::Failed { .. });
     let has_moved = is_failed && (flow.is_draining(&pump) || flow.is_older(&batch));
     pump.with(|queue| queue.settle(batch, &outcome, flow.now(), random()));

@@ -166,7 +166,7 @@ impl Session {
                 let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
                 self.intake.submit(&mut lane, signal, body, None).map(|()| Vec::new())
             }
-            (Way::Forward(forwards), _) => forwards.submit(&body).map(|()| Vec::new()),
+            (Way::Forward(forwards), _) => forwards.submit(&body),
             (Way::RemoteSampling(sender), _) => {
                 remote_sampling::answer(self.intake.flow(), sender, &body)
             }

@@ -18,7 +18,7 @@ use file::FileEnd;
 use otlp::Otlp;
 use sluice_engine::compiled::Outlet;
 use sluice_engine::config::{Destination, DestinationKind};
-use sluice_engine::queue::Chunk;
+use sluice_engine::queue::{Chunk, Outcome};
 use sluice_wire::Signal;
 
 /// What transports of one collector share.
@@ -65,18 +65,20 @@ impl Transport {
         self.destination == *destination
     }
 
-    /// Delivers chunks as one request; returns how many items the peer refused for good.
+    /// Delivers chunks as one request; returns what of them the peer took.
     pub(crate) async fn send(
         &self,
         signal: Signal,
         chunks: &[Chunk<AckToken>],
-    ) -> Result<u64, Failure> {
+    ) -> Result<Outcome, Failure> {
         match &self.end {
             End::Otlp(otlp) => otlp.send(signal, chunks).await,
-            End::File(file) => file.send(signal, chunks).await,
+            End::File(file) => {
+                file.send(signal, chunks).await.map(|rejected| Outcome::Sent { rejected })
+            }
             End::Debug { detailed } => {
                 show(*detailed, signal, chunks);
-                Ok(0)
+                Ok(Outcome::Sent { rejected: 0 })
             }
             End::Unusable(problem) => Err(problem.clone()),
         }

@@ -205,6 +205,47 @@ async fn what_moves_on_before_it_has_come_is_waited_for_by_the_next_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_of_a_forward_does_not_come_again_by_the_next_owner() {
+    let (oracle, mut fleet) = fleet(FOREVER_MS, &["a"]).await;
+    // By the third ring each other slot is c's. One trace of them, so that much is taken before it.
+    let is_of_c = |trace: &u64| slot_of(&trace_id(*trace).to_be_bytes()) % 2 == 1;
+    let (of_c, of_b): (Vec<u64>, Vec<u64>) = (0..TRACES).partition(is_of_c);
+    let mut grpc = Grpc::connect(fleet.agents[0].grpc_address()).await;
+    let traces = || of_b.iter().chain(&of_c[..1]).copied();
+    for trace in traces() {
+        // From a service of its own: so it leaves in a frame of its own.
+        let service = format!("cart-{trace}");
+        let attributes = [("service.name", &*service), ("k8s.namespace.name", "shop")];
+        let mut request = request("shop", (0..2).map(|span| span_of(trace, span)).collect());
+        request.resource_spans[0].resource = resource(&attributes);
+        send_request(&mut grpc, &request).await;
+    }
+    let count = traces().count() as u64;
+    until("half of each trace is held", || held(&fleet) == count * 2).await;
+    fleet.add_gateway("b").await;
+    fleet.add_gateway("c").await;
+    let second = fleet.next_ring(&["a", "c"]);
+    let third = fleet.next_ring(&["a"]);
+    for name in ["b", "c"] {
+        fleet.gateways[name].set_ring(third.clone()).await.unwrap();
+    }
+    // It gives all to b, which does not own all of it any more.
+    fleet.gateways["a"].set_ring(second).await.unwrap();
+    let refused = || fleet.gateways["b"].books().receivers[&Signal::Traces].refused.clone();
+    until("what moved on is refused", || refused().contains_key(&Refused::NotOwner)).await;
+    for collector in fleet.gateways.get("a").into_iter().chain(&fleet.agents) {
+        collector.set_ring(third.clone()).await.unwrap();
+    }
+    in_time(fleet.gateways["a"].handed_over(third.epoch())).await;
+    let owned = ["b", "c"].map(|name| open_at(&fleet.gateways[name]));
+    assert_eq!(owned, [count - 1, 1]);
+    send(&mut grpc, traces().flat_map(|t| (2..SPANS).map(move |s| span_of(t, s))).collect()).await;
+    fleet.stop().await;
+    let expected = traces().filter(|trace| is_kept(*trace)).count() as u64 * SPANS;
+    assert_eq!(arrived(&oracle).len() as u64, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_decide_now_the_old_owner_decides_by_what_it_has() {
     let (oracle, address) = Oracle::start().await;
     let policy = Policy { keep: vec![], ..policy() };

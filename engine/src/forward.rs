@@ -9,7 +9,7 @@ use crate::config::{
 use crate::queue::Bounds;
 use crate::ring::{Member, Ring, mix, slot_of};
 use bytes::Bytes;
-use sluice_wire::forward::{Frame, read, write_frame};
+use sluice_wire::forward::{Frame, frames, write_frame};
 use sluice_wire::{Portion, Signal, partition};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -140,19 +140,12 @@ pub fn forward(frame: &Frame<'_>) -> Bytes {
 
 /// Whether a forward was cut for an older ring than this.
 pub fn is_older(ring: &Ring, forward: &[u8]) -> bool {
-    let frames = read(forward).unwrap_or_default().frames;
-    frames.iter().any(|frame| frame.epoch < ring.epoch())
+    frames(forward).any(|frame| frame.epoch < ring.epoch())
 }
 
-/// A forward that was cut for another ring, cut again. What it says of decided traces is left out:
-/// the gateway that decided them tells it to the new owners.
+/// A forward of one frame that was cut for another ring, cut again. One that tells of decided traces
+/// is cut to nothing: the gateway that decided them tells it to the new owners.
 pub fn cut_again(ring: &Ring, forward: &[u8]) -> Vec<(Bytes, u64)> {
-    let mut together = vec![(Vec::new(), 0); ring.members().len()];
-    for frame in read(forward).unwrap_or_default().frames {
-        for ((whole, spans), (part, more)) in together.iter_mut().zip(cut(ring, &frame)) {
-            whole.extend_from_slice(&part);
-            *spans += more;
-        }
-    }
-    together.into_iter().map(|(whole, spans)| (Bytes::from(whole), spans)).collect()
+    let nothing = || vec![(Bytes::new(), 0); ring.members().len()];
+    frames(forward).next().map_or_else(nothing, |frame| cut(ring, &frame))
 }

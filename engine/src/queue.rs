@@ -79,6 +79,8 @@ pub struct Batch<A> {
 pub enum Outcome {
     /// `rejected` items of it were refused for good (partial success).
     Sent { rejected: u64 },
+    /// The first chunks of it were taken; the others are sent again, as they are.
+    SentFirst { chunks: usize },
     /// Refused for good.
     Rejected,
     /// To be tried again, not before the peer's delay.
@@ -231,6 +233,7 @@ impl<A> Queue<A> {
                 self.count_dropped(Dropped::Rejected, rejected);
                 self.recover(&batch);
             }
+            Outcome::SentFirst { chunks } => self.send_others(batch, *chunks),
             Outcome::Rejected => {
                 self.count_dropped(Dropped::Rejected, batch.items);
                 self.recover(&batch);
@@ -337,6 +340,19 @@ impl<A> Queue<A> {
         self.bytes -= batch.bytes;
         self.failures = 0;
         self.paused_until = Tick::default();
+    }
+
+    fn send_others(&mut self, mut batch: Batch<A>, taken: usize) {
+        let chunks = batch.chunks.split_off(taken.min(batch.chunks.len()));
+        let items = chunks.iter().map(|chunk| chunk.items).sum();
+        let bytes = chunks.iter().map(Chunk::cost).sum();
+        batch.items -= items;
+        batch.bytes -= bytes;
+        self.book.sent += batch.items;
+        self.recover(&batch);
+        if !chunks.is_empty() {
+            self.retrying.push_front(Batch { chunks, items, bytes, ..batch });
+        }
     }
 
     fn retry_later(

@@ -9,9 +9,11 @@
 //!                    bytes dropped = 4; bool done = 5; repeated Missing missing = 6; }
 //! message Kept { bytes trace_id = 1; fixed64 threshold = 2; string label = 3; }
 //! message Missing { string from = 1; uint64 epoch = 2; }
+//! message Answer { uint64 taken = 1; }
 //! ```
 //!
-//! Forwards put one after the other are a forward, as with export requests.
+//! Forwards put one after the other are a forward, as with export requests. A gateway takes frames
+//! and hand-overs in their order, and may take the first of them only.
 
 use crate::protobuf::{
     VARINT, Value, fields, located, put_bytes, put_fixed64, put_message, put_tag, put_varint,
@@ -62,10 +64,10 @@ pub struct Kept<'b> {
 }
 
 /// What a forward consists of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Forward<'b> {
-    pub frames: Vec<Frame<'b>>,
-    pub handovers: Vec<Handover<'b>>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part<'b> {
+    Frame(Frame<'b>),
+    Handover(Handover<'b>),
 }
 
 /// Appends a frame to a forward.
@@ -115,19 +117,44 @@ fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
 ///
 /// # Errors
 /// When it is none.
-pub fn read(forward: &[u8]) -> Result<Forward<'_>, Malformed> {
+pub fn read(forward: &[u8]) -> Result<Vec<Part<'_>>, Malformed> {
     let mut end = 0;
-    let mut found = Forward::default();
+    let mut found = Vec::new();
     for (field, at) in located(forward) {
         end = at.end;
         match (field.number, field.value) {
-            (1, Value::Bytes(bytes)) => found.frames.push(frame(bytes)?),
-            (2, Value::Bytes(bytes)) => found.handovers.push(handover(bytes)?),
+            (1, Value::Bytes(bytes)) => found.push(Part::Frame(frame(bytes)?)),
+            (2, Value::Bytes(bytes)) => found.push(Part::Handover(handover(bytes)?)),
             (1 | 2, _) => return Err(Malformed::WireType),
             _ => {}
         }
     }
     if end == forward.len() { Ok(found) } else { Err(Malformed::Truncated) }
+}
+
+/// The frames of a forward; of one that cannot be read, none.
+pub fn frames(forward: &[u8]) -> impl Iterator<Item = Frame<'_>> {
+    read(forward).unwrap_or_default().into_iter().filter_map(|part| match part {
+        Part::Frame(frame) => Some(frame),
+        Part::Handover(_) => None,
+    })
+}
+
+/// What a gateway answers that took only the first parts of a forward, at least one. Where it took
+/// all of them its answer is empty.
+pub fn write_answer(taken: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_number(&mut out, 1, taken as u64);
+    out
+}
+
+/// How many parts of a forward a gateway took by its answer; `None`: all.
+pub fn read_answer(answer: &[u8]) -> Option<usize> {
+    let taken = fields(answer).find_map(|field| match (field.number, field.value) {
+        (1, Value::Varint(taken)) => Some(taken),
+        _ => None,
+    });
+    taken.and_then(|taken| usize::try_from(taken).ok()).filter(|taken| 0 < *taken)
 }
 
 fn frame(bytes: &[u8]) -> Result<Frame<'_>, Malformed> {

@@ -218,7 +218,7 @@ impl Flow {
     pub(super) fn take_back(&self, state: &State, forward: &Bytes, spans: u64) {
         let (Some(peers), Some(tail)) = (&state.gateways, self.tail.get()) else { return };
         peers.uncount(spans);
-        for frame in sluice_wire::forward::read(forward).unwrap_or_default().frames {
+        for frame in sluice_wire::forward::frames(forward) {
             // Nothing else writes senders either.
             let sender = Sender::from_bytes(frame.sender).unwrap_or(Sender::Unknown);
             let mut lane = Lane::new(sender, Source::Otlp);

@@ -9,7 +9,7 @@ use sluice_engine::books::Refused;
 use sluice_engine::lane::Lane;
 use sluice_engine::sender::{Sender, Source};
 use sluice_wire::Signal;
-use sluice_wire::forward::{Forward, read};
+use sluice_wire::forward::{Frame, Part, read, write_answer};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -38,27 +38,40 @@ impl Forwards {
         Self { guard, intake, lanes: Mutex::default(), seen: Mutex::default() }
     }
 
-    /// Takes a forward. A part that cannot be taken for good is counted and left out; where there
-    /// is no room, the agent sends all of it again, and what was taken is not taken twice.
-    pub(super) fn submit(&self, body: &Bytes) -> Result<(), Refusal> {
-        let Forward { frames, handovers } = read(body).map_err(|problem| {
+    /// Takes a forward, part by part. What cannot be taken for good is counted and left out. Where a
+    /// part cannot be taken now, it ends: the answer says what was taken before, so that its sender
+    /// does not give that to a new owner as well.
+    pub(super) fn submit(&self, body: &Bytes) -> Result<Vec<u8>, Refusal> {
+        let parts = read(body).map_err(|problem| {
             let refusal = Refusal::for_good(Refused::Malformed, problem.as_str());
             self.intake.flow().refuse(Signal::Traces, 1, refusal)
         })?;
-        for frame in frames {
-            if self.seen().has(frame.id) {
-                continue;
+        for (taken, part) in parts.iter().enumerate() {
+            match part {
+                Part::Handover(told) => self.intake.flow().learn(told),
+                Part::Frame(frame) => match self.take_once(body, frame) {
+                    Ok(()) => (),
+                    Err(refusal) if taken == 0 => return Err(refusal),
+                    Err(_) => return Ok(write_answer(taken)),
+                },
             }
-            let arrival = Arrival { epoch: frame.epoch, handed_over: frame.handed_over };
-            let (sender, request) = (body.slice_ref(frame.sender), body.slice_ref(frame.body));
-            match self.take(&sender, request, arrival) {
-                Err(refusal) if refusal.retry_after.is_some() => return Err(refusal),
-                Err(refusal) => tracing::warn!(%refusal, "an agent's frame is lost"),
-                Ok(()) => (),
-            }
-            self.seen().add(frame.id);
         }
-        handovers.iter().for_each(|told| self.intake.flow().learn(told));
+        Ok(Vec::new())
+    }
+
+    /// An error says that it cannot be taken now.
+    fn take_once(&self, body: &Bytes, frame: &Frame<'_>) -> Result<(), Refusal> {
+        if self.seen().has(frame.id) {
+            return Ok(());
+        }
+        let arrival = Arrival { epoch: frame.epoch, handed_over: frame.handed_over };
+        let (sender, request) = (body.slice_ref(frame.sender), body.slice_ref(frame.body));
+        match self.take(&sender, request, arrival) {
+            Err(refusal) if refusal.retry_after.is_some() => return Err(refusal),
+            Err(refusal) => tracing::warn!(%refusal, "an agent's frame is lost"),
+            Ok(()) => (),
+        }
+        self.seen().add(frame.id);
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use percent_encoding::percent_decode;
 use sluice_engine::compiled::Content;
 use sluice_engine::config::{Auth, Compression, Destination, Protocol};
-use sluice_engine::queue::Chunk;
+use sluice_engine::queue::{Chunk, Outcome};
 use sluice_wire::response::{Status, partial_success};
 use sluice_wire::{Signal, forward};
 use std::time::Duration;
@@ -94,12 +94,12 @@ impl Otlp {
         })
     }
 
-    /// Returns how many items the peer refused for good.
+    /// Returns what the peer took.
     pub(super) async fn send(
         &self,
         signal: Signal,
         chunks: &[Chunk<AckToken>],
-    ) -> Result<u64, Failure> {
+    ) -> Result<Outcome, Failure> {
         let result = self.try_send(signal, chunks).await;
         let of_a_secret = |failure: &Failure| failure.reason.may_be_of_a_secret();
         if result.as_ref().is_err_and(of_a_secret) {
@@ -108,7 +108,11 @@ impl Otlp {
         result
     }
 
-    async fn try_send(&self, signal: Signal, chunks: &[Chunk<AckToken>]) -> Result<u64, Failure> {
+    async fn try_send(
+        &self,
+        signal: Signal,
+        chunks: &[Chunk<AckToken>],
+    ) -> Result<Outcome, Failure> {
         let bodies = chunks.iter().map(|chunk| &chunk.body);
         let body = encode(bodies, self.compression, self.protocol)
             .map_err(|error| Failure::for_good(FailureReason::Rejected, error.to_string()))?;
@@ -119,10 +123,11 @@ impl Otlp {
             let message = format!("no answer within {} ms", self.timeout.as_millis());
             Err(Failure::for_now(FailureReason::Timeout, message))
         })?;
-        match self.protocol {
-            Protocol::Grpc => judge_grpc(&answer, &credentials),
-            Protocol::Http => judge_http(&answer, &credentials),
-        }
+        let message = match self.protocol {
+            Protocol::Grpc => judge_grpc(&answer, &credentials)?,
+            Protocol::Http => judge_http(&answer, &credentials)?,
+        };
+        Ok(outcome(self.content, message))
     }
 
     async fn exchange(
@@ -206,13 +211,14 @@ async fn read(response: Response<Incoming>) -> Result<Answer, String> {
     Ok(Answer { status: parts.status, headers: parts.headers, trailers, body })
 }
 
-fn judge_grpc(answer: &Answer, credentials: &Credentials) -> Result<u64, Failure> {
+/// The message of a success.
+fn judge_grpc<'a>(answer: &'a Answer, credentials: &Credentials) -> Result<&'a [u8], Failure> {
     let field = |name: &str| answer.trailers.get(name).or_else(|| answer.headers.get(name));
     let code = field("grpc-status").and_then(|code| code.to_str().ok()?.parse::<i32>().ok());
     let Some(code) = code else { return judge_status(answer, "no grpc-status") };
     if code == 0 {
         // One message: five bytes of prefix, then the response.
-        return Ok(rejected(answer.body.get(5..).unwrap_or_default()));
+        return Ok(answer.body.get(5..).unwrap_or_default());
     }
     let details = field("grpc-status-details-bin").map(|value| {
         let text = value.as_bytes().trim_ascii_end();
@@ -233,15 +239,15 @@ fn judge_grpc(answer: &Answer, credentials: &Credentials) -> Result<u64, Failure
     Err(failure.after(delay))
 }
 
-fn judge_http(answer: &Answer, credentials: &Credentials) -> Result<u64, Failure> {
+fn judge_http<'a>(answer: &'a Answer, credentials: &Credentials) -> Result<&'a [u8], Failure> {
     if answer.status.is_success() {
-        return Ok(rejected(&answer.body));
+        return Ok(&answer.body);
     }
     judge_status(answer, &credentials.redact(&Status::from_protobuf(&answer.body).message))
 }
 
 /// For HTTP, and for gRPC peers behind something that speaks only HTTP.
-fn judge_status(answer: &Answer, message: &str) -> Result<u64, Failure> {
+fn judge_status<'a>(answer: &'a Answer, message: &str) -> Result<&'a [u8], Failure> {
     let message = format!("HTTP status {}: {message}", answer.status.as_u16());
     let failure = match answer.status {
         StatusCode::TOO_MANY_REQUESTS => Failure::for_now(FailureReason::RateLimited, message),
@@ -258,6 +264,13 @@ fn judge_status(answer: &Answer, message: &str) -> Result<u64, Failure> {
     Err(failure.after(seconds.map(Duration::from_secs)))
 }
 
-fn rejected(body: &[u8]) -> u64 {
-    partial_success(body).map_or(0, |partial| partial.rejected)
+fn outcome(content: Content, message: &[u8]) -> Outcome {
+    // A part of a forward is a chunk.
+    let taken = (content == Content::Forward).then(|| forward::read_answer(message)).flatten();
+    match taken {
+        Some(chunks) => Outcome::SentFirst { chunks },
+        None => Outcome::Sent {
+            rejected: partial_success(message).map_or(0, |partial| partial.rejected),
+        },
+    }
 }

@@ -24,9 +24,9 @@ fn seconds(seconds: u64) -> Tick {
 }
 
 /// Plays `script` and compares what it did; the book balances after each step. `p10` pushes a
-/// chunk of 10 items (or is refused), `n` asks for the next, `ok`, `part3`, `no` and `fail` settle
-/// the oldest batch under way, `wait7` is a failure with the peer's delay, `close` closes, a number
-/// lets seconds pass.
+/// chunk of 10 items (or is refused), `n` asks for the next, `ok`, `part3`, `first2`, `no` and `fail`
+/// settle the oldest batch under way, `wait7` is a failure with the peer's delay, `close` closes, a
+/// number lets seconds pass.
 #[track_caller]
 fn check(bounds: Bounds, script: &str, expected: &str) {
     let mut queue = Queue::new(bounds);
@@ -59,6 +59,8 @@ fn check(bounds: Bounds, script: &str, expected: &str) {
                     None
                 } else if let Some(rejected) = number("part") {
                     Some(Outcome::Sent { rejected })
+                } else if let Some(chunks) = number("first") {
+                    Some(Outcome::SentFirst { chunks: chunks as usize })
                 } else if let Some(delay) = number("wait") {
                     Some(Outcome::Failed { delay: Some(Duration::from_secs(delay)) })
                 } else {
@@ -109,6 +111,13 @@ fn a_batch_leaves_when_it_is_full_or_old() {
 fn a_batch_is_never_larger_than_its_bytes() {
     let bounds = Bounds { batch_bytes_max: 1500, ..bounds(OnFull::DropOldest) };
     check(bounds, "p1 p2 n n ok", "send1 until5 sent=1 held=2");
+}
+
+#[test]
+fn what_the_peer_did_not_take_leaves_again_at_once() {
+    let script = "p1 p2 p3 n close n first2 n ok n";
+    check(bounds(OnFull::DropOldest), script, "until5 send6 send3 drained sent=6 held=0");
+    check(bounds(OnFull::Block), "p1 p2 close n first9 n", "send3 drained sent=3 held=0");
 }
 
 #[test]
@@ -237,9 +246,10 @@ fn live(seed: u64, on_full: OnFull) {
             }
             2 => now = now.plus(Duration::from_millis(dice % 20_000)),
             _ => {
-                let outcome = match dice % 3 {
+                let outcome = match dice % 4 {
                     0 => Outcome::Sent { rejected: dice % 7 },
-                    1 => Outcome::Rejected,
+                    1 => Outcome::SentFirst { chunks: dice as usize % 3 },
+                    2 => Outcome::Rejected,
                     _ => Outcome::Failed { delay: None },
                 };
                 if let Some(batch) = under_way.pop() {

@@ -6,7 +6,9 @@ use super::reference::Request;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use prost::Message;
-use sluice_wire::forward::{Forward, Frame, Handover, Kept, read, write_frame, write_handover};
+use sluice_wire::forward::{
+    Frame, Handover, Kept, Part, read, read_answer, write_answer, write_frame, write_handover,
+};
 use sluice_wire::sampling::Threshold;
 use sluice_wire::spans::{
     Probes, Scalar, SpanEdit, resource_text, spans, write_request, write_span,
@@ -187,11 +189,18 @@ fn forwards_after_one_another_are_a_forward() {
     let mut forward = Vec::new();
     frames.iter().for_each(|frame| write_frame(frame, &mut forward));
     handovers.iter().for_each(|handover| write_handover(handover, &mut forward));
-    let all = Forward { frames: frames.into(), handovers: handovers.into() };
+    let all: Vec<Part<'_>> =
+        frames.map(Part::Frame).into_iter().chain(handovers.map(Part::Handover)).collect();
     assert_eq!(read(&forward).unwrap(), all);
-    assert_eq!(read(b"").unwrap(), Forward::default());
+    assert_eq!(read(b"").unwrap(), []);
     for end in 1..forward.len() {
         let cut = read(&forward[..end]);
         assert!(cut.is_err() || cut.unwrap() != all, "cut at {end}");
     }
+}
+
+#[test]
+fn an_answer_says_how_much_of_a_forward_was_taken() {
+    assert_eq!(read_answer(&write_answer(3)), Some(3));
+    assert_eq!(read_answer(b""), None);
 }

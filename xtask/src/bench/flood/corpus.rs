@@ -104,7 +104,7 @@ pub(super) fn key(id: &TraceId) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluice_wire::forward::read;
+    use sluice_wire::forward::frames;
 
     #[test]
     fn each_round_has_traces_and_a_frame_of_its_own() {
@@ -113,9 +113,9 @@ mod tests {
         for round in [3, 4] {
             for template in &corpus.messages {
                 let message = template.message(round, 77);
-                let forward = read(&message[5..]).unwrap();
-                assert_eq!(forward.frames[0].id, 77);
-                let request = ExportTraceServiceRequest::decode(forward.frames[0].body).unwrap();
+                let frame = frames(&message[5..]).next().unwrap();
+                assert_eq!(frame.id, 77);
+                let request = ExportTraceServiceRequest::decode(frame.body).unwrap();
                 for span in spans(&request) {
                     let key = key(&span.trace_id.clone().try_into().unwrap());
                     assert_eq!(key.round, round);
