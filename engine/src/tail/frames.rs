@@ -7,7 +7,7 @@ mod open;
 pub(super) use open::Piece;
 
 use super::origin::Origin;
-use buffer::Buffer;
+use buffer::{Buffer, Spare};
 use bytes::Bytes;
 use open::{Open, Sealed};
 use std::collections::VecDeque;
@@ -19,10 +19,10 @@ const FRAME_BYTES: usize = 512 * 1024;
 /// Bits of [`Run::place`] that hold the offset; the others count spans.
 const OFFSET_BITS: u32 = 20;
 const SPANS_MAX: u32 = (1 << (32 - OFFSET_BITS)) - 1;
-/// Buffers of frames that are kept for the next ones: so many, or this part of what uncompressed
-/// frames may take.
+/// Buffers of frames that are kept for the next ones, if these need them: so many, or this part of
+/// what uncompressed frames may take.
 const SPARE_MAX: usize = 4;
-const SPARE_SHARE: usize = 16;
+const SPARE_SHARE: usize = 8;
 const ZSTD_LEVEL: i32 = 1;
 
 /// Spans of one trace that stand one after the other in a frame and share an origin. Packed, since
@@ -69,7 +69,7 @@ pub(super) struct Frames {
     raw_bytes: usize,
     bytes: usize,
     compressor: Compressor,
-    spare: Vec<Buffer>,
+    spare: Spare,
     /// Of sealed frames that are not compressed.
     raw_bytes_max: usize,
 }
@@ -148,32 +148,16 @@ impl Frames {
         let at = (number - self.first) as usize;
         let Some(frame) = self.sealed.get_mut(at).and_then(Option::take) else { return };
         self.bytes -= frame.bytes;
-        if let Content::Raw(raw) = frame.content {
+        if let Content::Raw(_) = frame.content {
             self.raw_bytes -= frame.bytes;
             if let Ok(at) = self.raw.binary_search(&number) {
                 self.raw.remove(at);
             }
-            self.reuse(raw);
         }
         while let Some(None) = self.sealed.front() {
             self.sealed.pop_front();
             self.first += 1;
         }
-    }
-
-    /// The next frame takes the place of one that is gone: fresh memory costs more than spans.
-    fn reuse(&mut self, raw: Arc<Buffer>) {
-        if self.spare.len() < self.spare_max()
-            && let Ok(mut buffer) = Arc::try_unwrap(raw)
-            && buffer.is_usual()
-        {
-            buffer.clear();
-            self.spare.push(buffer);
-        }
-    }
-
-    fn spare_max(&self) -> usize {
-        SPARE_MAX.max(self.raw_bytes_max / SPARE_SHARE / FRAME_BYTES)
     }
 
     /// Lets go of spans, grouped by the frames that they are still in.
@@ -218,9 +202,8 @@ impl Frames {
         }
         let number = self.open_number();
         let length = self.open.length();
-        let spare = self.spare.pop().filter(|spare| spare.has_room(length));
-        let spare = spare.unwrap_or_else(|| Buffer::new(length));
-        let Sealed { bytes: raw, origins, live } = self.open.seal(spare, number as u16, see);
+        let buffer = self.spare.take(length);
+        let Sealed { bytes: raw, origins, live } = self.open.seal(buffer, number as u16, see);
         let bytes = raw.len();
         self.raw.push_back(number);
         self.raw_bytes += bytes;
@@ -235,7 +218,7 @@ impl Frames {
     pub(super) fn set_raw_bytes_max(&mut self, bytes: usize) {
         self.raw_bytes_max = bytes;
         self.compress();
-        self.spare.truncate(self.spare_max());
+        self.spare.trim(SPARE_MAX.max(bytes / SPARE_SHARE / FRAME_BYTES));
     }
 
     fn compress(&mut self) {
@@ -251,7 +234,6 @@ impl Frames {
             frame.bytes = packed.len();
             self.bytes += frame.bytes;
             frame.content = Content::Compressed { bytes: packed, raw_length };
-            self.reuse(raw);
         }
     }
 
