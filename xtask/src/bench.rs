@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what Sluice costs beside its peer, measured in one run on this machine.
 
+mod engine;
 mod fleet;
 mod flood;
 mod machine;
@@ -26,6 +27,8 @@ pub(crate) enum Action {
     Passthrough(Arguments),
     /// Tail sampling of whole traces by Sluice and by an OpenTelemetry Collector.
     Tail(Arguments),
+    /// The engine's stages, each on one core, without a network.
+    Engine(Arguments),
     /// Ten times the usual load on one gateway of 256 MiB.
     Flood(flood::Arguments),
 }
@@ -35,7 +38,7 @@ pub(crate) struct Arguments {
     /// Writes the results to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// One short pair a case and no image: shows that it works, not how fast.
+    /// One short pair or run a case and no image: shows that it works, not how fast.
     #[arg(long)]
     quick: bool,
     /// Writes the results and the page that are committed.
@@ -58,6 +61,10 @@ pub(crate) fn run(action: &Action) -> Result<()> {
         Action::Tail(arguments) => {
             let figures = tail::run(&Programs::build()?, arguments)?;
             finish(Bench::Tail, &figures, arguments.json.as_deref(), arguments.record)
+        }
+        Action::Engine(arguments) => {
+            let figures = engine::run(arguments)?;
+            finish(Bench::Engine, &figures, arguments.json.as_deref(), arguments.record)
         }
         Action::Flood(arguments) => {
             let figures = flood::run(arguments)?;

@@ -1,7 +1,8 @@
-//! Spans that one core samples a second, from a request's bytes to requests of kept traces, and the
-//! memory of an open trace. Without criterion: one long stream is measured, not one call.
+//! Spans that one core samples a second, from a request's bytes to requests of kept traces, those that
+//! it gives to the gateways that own them, and the memory of an open trace. Without criterion: one
+//! long stream is measured, not one call.
 //!
-//! `cargo bench -p sluice-engine --bench tail`
+//! `cargo bench -p sluice-engine --bench tail [-- SEED]`
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench may panic, and prints")]
 
@@ -13,20 +14,36 @@ use sluice_engine::config::sampling::{
     AttributeMatch, AttributeOperator, Floor, Match, Mode, Policy, Sampling, Scope, SpanStatus,
 };
 use sluice_engine::config::{Config, Namespaces};
+use sluice_engine::forward::cut;
+use sluice_engine::ring::{Member, Ring, SLOTS};
 use sluice_engine::sender::{Pod, Sender, Source};
 use sluice_engine::tail::{Now, Request, Sorter, Tail};
 use sluice_engine::tick::Tick;
+use sluice_wire::forward::Frame;
 use sluice_wire::sampling::Threshold;
 use sluice_wire::{Limits, Signal, survey};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// As in the programs that are shipped.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Unless another is given.
+const SEED: u64 = 20_260_101;
 const TRACES: usize = 200_000;
+/// Of the stream of an agent.
+const GATEWAYS: u16 = 3;
+/// As zlib and the Collector have it unless told otherwise.
+const GZIP_LEVEL: i32 = 6;
 /// Of the stream: what one gateway might get.
 const SPANS_PER_SECOND: u64 = 400_000;
 
 fn main() {
-    let bodies = requests(20_260_101, TRACES);
+    // Cargo adds words of its own.
+    let seed = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(SEED);
+    let bodies = requests(seed, TRACES);
     let bytes: usize = bodies.iter().map(Vec::len).sum();
     let spans = (TRACES * SPANS_PER_TRACE) as f64;
     println!("{spans} spans of {:.0} bytes, {TRACES} traces, one thread", bytes as f64 / spans);
@@ -46,27 +63,71 @@ fn main() {
         bodies.iter().for_each(|body| world.offer(body));
     });
     println!("hold alone: {:.0} ns a span", offered * 1e9 / spans);
+    let ring = ring();
+    let split = stopwatch(|| bodies.iter().for_each(|body| split(&ring, body)));
+    println!("an agent's split: {:.0} ns a span", split * 1e9 / spans);
     let room = [("all compressed", 0), ("64 MiB of room", 64 << 20), ("none compressed", 1 << 30)];
     for (name, room_bytes) in room {
-        let (seconds, kept) = stream(&bodies, room_bytes);
-        println!(
-            "{name}: {:.0} ns a span, {:.2} M spans/s/core, {kept} spans kept",
-            seconds * 1e9 / spans,
-            spans / seconds / 1e6
-        );
+        say(name, spans, stream(&bodies, room_bytes, |body| Cow::Borrowed(body)));
+    }
+    let packed: Vec<Vec<u8>> = bodies.iter().map(|body| gzip(body)).collect();
+    let inflated = stopwatch(|| packed.iter().for_each(|body| drop(gunzip(body))));
+    println!("inflate alone: {:.0} ns a span", inflated * 1e9 / spans);
+    for (name, room_bytes) in room {
+        say(&format!("gzip in, {name}"), spans, stream(&packed, room_bytes, gunzip));
     }
 }
 
-/// The whole path: survey, match, hold, decide, cut out.
-fn stream(bodies: &[Vec<u8>], room_bytes: usize) -> (f64, u64) {
+fn say(name: &str, spans: f64, (seconds, kept): (f64, u64)) {
+    let (nanoseconds, rate) = (seconds * 1e9 / spans, spans / seconds / 1e6);
+    println!("{name}: {nanoseconds:.0} ns a span, {rate:.2} M spans/s/core, {kept} spans kept");
+}
+
+/// What an agent does with a request: survey it, and make a forward for each gateway.
+fn split(ring: &Ring, body: &[u8]) {
+    survey(Signal::Traces, body, &Limits::default()).unwrap();
+    let frame = Frame { sender: b"{\"node\":\"n1\"}", body, ..Frame::default() };
+    std::hint::black_box(cut(ring, &frame));
+}
+
+fn ring() -> Ring {
+    let member = |number| Member { name: format!("g{number}"), address: String::new() };
+    let slots = (0..SLOTS).map(|slot| slot as u16 % GATEWAYS).collect();
+    Ring::new(1, (0..GATEWAYS).map(member).collect(), slots).unwrap()
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let level = libdeflater::CompressionLvl::new(GZIP_LEVEL).unwrap();
+    let mut compressor = libdeflater::Compressor::new(level);
+    let mut out = vec![0; compressor.gzip_compress_bound(body.len())];
+    let length = compressor.gzip_compress(body, &mut out).unwrap();
+    out.truncate(length);
+    out
+}
+
+/// As the receiver does it: by the length in the trailer, in one call.
+fn gunzip(body: &[u8]) -> Cow<'_, [u8]> {
+    let length = u32::from_le_bytes(*body.last_chunk().unwrap());
+    let mut out = vec![0; length as usize];
+    libdeflater::Decompressor::new().gzip_decompress(body, &mut out).unwrap();
+    Cow::Owned(out)
+}
+
+/// The whole path: inflate, survey, match, hold, decide, cut out.
+fn stream(
+    bodies: &[Vec<u8>],
+    room_bytes: usize,
+    unpack: impl Fn(&[u8]) -> Cow<'_, [u8]>,
+) -> (f64, u64) {
     let mut world = World::new(2000);
     let mut kept = 0;
     let mut sent = 0;
     let mut harvested_ms = 0;
     let seconds = stopwatch(|| {
         for body in bodies {
-            survey(Signal::Traces, body, &Limits::default()).unwrap();
-            world.offer(body);
+            let body = unpack(body);
+            survey(Signal::Traces, &body, &Limits::default()).unwrap();
+            world.offer(&body);
             sent += corpus::SPANS_PER_REQUEST as u64;
             world.now_ms = sent * 1000 / SPANS_PER_SECOND;
             if harvested_ms + 500 <= world.now_ms {

@@ -31,6 +31,7 @@ fn section(bench: Bench, first: &Figure, figures: &[Figure]) -> String {
     let title = match bench {
         Bench::Passthrough => "Traces through",
         Bench::Tail => "Tail sampling",
+        Bench::Engine => "The engine alone",
         Bench::Flood => "A flood",
     };
     let mut section = format!(

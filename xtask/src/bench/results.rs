@@ -10,17 +10,19 @@ use std::path::Path;
 pub(super) enum Bench {
     Passthrough,
     Tail,
+    Engine,
     Flood,
 }
 
 impl Bench {
-    pub(super) const ALL: [Self; 3] = [Self::Passthrough, Self::Tail, Self::Flood];
+    pub(super) const ALL: [Self; 4] = [Self::Passthrough, Self::Tail, Self::Engine, Self::Flood];
 
     /// As the command names it.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Passthrough => "passthrough",
             Self::Tail => "tail",
+            Self::Engine => "engine",
             Self::Flood => "flood",
         }
     }
@@ -30,6 +32,7 @@ impl Bench {
         match self {
             Self::Passthrough => "xtask/bench/passthrough.json",
             Self::Tail => "xtask/bench/tail.json",
+            Self::Engine => "xtask/bench/engine.json",
             Self::Flood => "xtask/bench/flood.json",
         }
     }
@@ -51,6 +54,9 @@ pub(super) struct Figure {
     pub(super) versions: BTreeMap<String, String>,
     pub(super) peer_configuration: String,
     pub(super) sides: Option<Sides>,
+    /// Of each run, where there is no peer and the figure is one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) runs: Vec<f64>,
 }
 
 /// The most that is good enough.
@@ -107,6 +113,7 @@ impl Figure {
             versions,
             peer_configuration: String::new(),
             sides: None,
+            runs: Vec::new(),
         }
     }
 
