@@ -79,7 +79,7 @@ pub(super) fn round(value: f64) -> f64 {
 }
 
 /// Of at least one value, to three decimals.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
