@@ -36,8 +36,7 @@ use sluice_engine::limiter::{Level, Verdict};
 use sluice_engine::queue::Chunk;
 use sluice_engine::sender::Pod;
 use sluice_engine::tick::Tick;
-use sluice_wire::sampling::Threshold;
-use sluice_wire::{Limits, Signal, Survey};
+use sluice_wire::{Limits, Malformed, Signal, Survey};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -205,18 +204,23 @@ impl Flow {
         body: Bytes,
         (ack, arrival): (Option<AckToken>, Option<Arrival>),
     ) -> Result<(), Refusal> {
-        let survey = self.survey(signal, &body)?;
-        let items = u64::from(survey.items);
         let threshold = match self.verdict(signal) {
             Verdict::Take => None,
             Verdict::Thin { threshold } => Some(threshold),
-            Verdict::Refuse => return Err(self.refuse(signal, items, short_of_memory())),
+            Verdict::Refuse => {
+                let items = u64::from(self.survey(signal, &body)?.items);
+                return Err(self.refuse(signal, items, short_of_memory()));
+            }
         };
-        let (body, survey) = self.marked(lane.sender(), signal, (body, survey))?;
+        let body = self.marked(lane.sender(), signal, body)?;
+        if let (Signal::Traces, Some(tail)) = (signal, self.tail.in_force()) {
+            return self.submit_to_tail(lane, &tail, &body, (threshold, arrival));
+        }
+        let survey = self.survey(signal, &body)?;
+        let items = u64::from(survey.items);
         let state = self.read();
         if !state.open {
-            let closing = Refusal::for_now(Refused::ShuttingDown, "the collector is shutting down");
-            return Err(self.refuse(signal, items, closing));
+            return Err(self.refuse(signal, items, closing()));
         }
         if signal == Signal::Traces && self.forwards(&state.compiled.config) {
             let moment = (self.forward.next_id(), self.now());
@@ -224,29 +228,6 @@ impl Flow {
                 .forward(lane, (&body, &survey), threshold, moment)
                 .map_err(|refusal| self.refuse(signal, items, refusal))?;
             self.accept(signal, items);
-            return Ok(());
-        }
-        if let (Signal::Traces, Some(tail)) = (signal, self.tail.in_force()) {
-            state
-                .room_for_decided(lane, (&body, &survey))
-                .map_err(|refusal| self.refuse(signal, items, refusal))?;
-            let is_handed_over = arrival.is_some_and(|arrival| arrival.handed_over);
-            let mine = match (&self.handover, arrival) {
-                (Some(stage), Some(arrival)) => {
-                    let moment = (self.forward.next_id(), self.now());
-                    state
-                        .relay(stage, lane, (&body, arrival), moment)
-                        .map_err(|refusal| self.refuse(signal, items, refusal))?
-                }
-                _ => body,
-            };
-            let admitted = threshold.map_or(Threshold::EVERYTHING, Threshold::new);
-            let admitted = (!is_handed_over).then_some(admitted);
-            state.hold(lane, &tail, (&mine, admitted), self.moment());
-            self.meter.set_held(tail.bytes());
-            if !is_handed_over {
-                self.accept(signal, items);
-            }
             return Ok(());
         }
         let parts =
@@ -262,9 +243,12 @@ impl Flow {
     }
 
     fn survey(&self, signal: Signal, body: &[u8]) -> Result<Survey, Refusal> {
-        sluice_wire::survey(signal, body, &Limits::default()).map_err(|problem| {
-            self.refuse(signal, 1, Refusal::for_good(Refused::Malformed, problem.as_str()))
-        })
+        let survey = sluice_wire::survey(signal, body, &Limits::default());
+        survey.map_err(|problem| self.refuse_malformed(signal, problem))
+    }
+
+    fn refuse_malformed(&self, signal: Signal, problem: Malformed) -> Refusal {
+        self.refuse(signal, 1, Refusal::for_good(Refused::Malformed, problem.as_str()))
     }
 
     /// Whether traces go to gateways.
@@ -406,6 +390,10 @@ impl<'a> Load<'a> {
             pump.push(chunks, now);
         }
     }
+}
+
+fn closing() -> Refusal {
+    Refusal::for_now(Refused::ShuttingDown, "the collector is shutting down")
 }
 
 /// Requests of at most `bytes_max`, each with its items.

@@ -14,7 +14,8 @@ use sluice_engine::config::sampling::{
     AttributeMatch, AttributeOperator, Match, RareOperation, SlowerThan, SpanStatus,
 };
 use sluice_engine::matching::{Matcher, ResourceMatch, Scratch};
-use sluice_wire::spans::{Probes, SpanView, spans};
+use sluice_wire::Limits;
+use sluice_wire::spans::{Probes, ScopeView, SpanView, read_spans};
 use std::hint::black_box;
 use std::ops::Range;
 use std::time::Duration;
@@ -73,13 +74,15 @@ struct Walked<'b> {
 
 fn walk<'b>(matcher: &Matcher, body: &'b [u8]) -> Walked<'b> {
     let mut walked = Walked { resources: Vec::new(), spans: Vec::new() };
-    spans(body, matcher.resource_probes(), matcher.span_probes(), |scope, span| {
+    let probes = (matcher.resource_probes(), matcher.span_probes());
+    let survey = read_spans(body, &Limits::default(), probes, |scope, span| {
         if walked.resources.len() == scope.number as usize {
             let resource = matcher.resource(scope.attributes, &|_| None, &|_| true);
             walked.resources.push(resource);
         }
         walked.spans.push((scope.number as usize, span.clone()));
     });
+    survey.unwrap();
     walked
 }
 
@@ -96,7 +99,8 @@ fn match_all(matcher: &Matcher, walked: &Walked<'_>, scratch: &mut Scratch, bits
 
 fn walk_all(of_resource: &Probes, of_span: &Probes, body: &[u8]) -> usize {
     let mut found = 0;
-    spans(black_box(body), of_resource, of_span, |_, span| found += span.attributes.len());
+    let see = |_: &ScopeView<'_>, span: &SpanView<'_>| found += span.attributes.len();
+    read_spans(black_box(body), &Limits::default(), (of_resource, of_span), see).unwrap();
     found
 }
 

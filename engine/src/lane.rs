@@ -8,10 +8,9 @@ pub use head::Headed;
 
 use crate::compiled::{Compiled, Route};
 use crate::sender::{Sender, Source};
-use crate::tail::{Now, Request, Sorter, Tail, Taken};
+use crate::tail::{Now, Request, Sorted, Sorter, Tail};
 use bytes::Bytes;
-use sluice_wire::sampling::Threshold;
-use sluice_wire::{Block, Signal, Survey, thin_traces, write_block};
+use sluice_wire::{Block, Limits, Malformed, Signal, Survey, thin_traces, write_block};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -122,19 +121,20 @@ impl Lane {
         }
     }
 
-    /// Has the traces of a surveyed request held until they are decided. Traces that are not open
-    /// yet are taken only where they reach `admitted`, if that says anything.
-    pub fn offer(
+    /// [`Tail::sort`] of a request.
+    ///
+    /// # Errors
+    /// When the body is no request for traces.
+    pub fn sort<'b>(
         &mut self,
         tail: &Tail,
-        compiled: &Compiled,
-        generation: u64,
-        (body, admitted): (&[u8], Option<Threshold>),
+        (compiled, generation): (&Compiled, u64),
+        (body, limits): (&'b [u8], &Limits),
         now: Now,
-    ) -> Taken {
+    ) -> Result<Sorted<'b>, Malformed> {
         let Self { sender, source, sorter, .. } = self;
-        let request = Request { compiled, generation, sender, source, body, admitted };
-        tail.offer(sorter, &request, now)
+        let request = Request { compiled, generation, sender, source, body, limits };
+        tail.sort(sorter, &request, now)
     }
 
     /// Every block has the same sender, hence the same route.

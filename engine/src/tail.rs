@@ -25,7 +25,7 @@ pub use harvest::{Decisions, Departure, Loss, Outgoing, PROBABILITY, RULE, Sheaf
 pub use ledger::{DEFAULT_RULE, PolicyCounts, RuleCounts};
 pub use origin::{Origin, Target};
 pub use rules::Rules;
-pub use sorter::Sorter;
+pub use sorter::{Sorted, Sorter};
 
 use crate::compiled::Compiled;
 use crate::config::sampling::Sampling;
@@ -34,10 +34,10 @@ use crate::tick::Tick;
 use decided::DroppedTraces;
 use hash::TraceHasher;
 use ledger::Ledger;
-use origin::Context;
 use pace::{Demand, Pace, Pacer};
 use shard::Shard;
 use sluice_wire::sampling::Threshold;
+use sluice_wire::{Limits, Malformed};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -90,17 +90,14 @@ pub struct Now {
 
 /// A request for traces, and what is known of it.
 #[derive(Clone, Copy)]
-pub struct Request<'a> {
+pub struct Request<'a, 'b> {
     pub compiled: &'a Compiled,
     /// Tells one config from the next.
     pub generation: u64,
     pub sender: &'a Sender,
     pub source: &'a Source,
-    /// Surveyed.
-    pub body: &'a [u8],
-    /// Of traces that are not open yet only those that reach it are taken, and where errors are
-    /// protected those that soon show one; `None`: all, since another collector took them up already.
-    pub admitted: Option<Threshold>,
+    pub body: &'b [u8],
+    pub limits: &'a Limits,
 }
 
 /// What was taken up of a request.
@@ -209,27 +206,34 @@ impl Tail {
         Ok(())
     }
 
-    /// Takes up a request for traces.
-    pub fn offer(&self, sorter: &mut Sorter, request: &Request<'_>, now: Now) -> Taken {
-        let current = self.current();
-        let Request { compiled, generation, sender, source, body, admitted } = *request;
-        let Current { version, rules, .. } = &current;
-        let version = *version;
-        let context = Context { compiled, generation, rules, version, sender, source };
-        let shape = (self.hasher, self.shards.len());
-        let moment = (&*current.snapshot, now.wall_ns);
-        let sorted = sorter.sort(&context, body, shape, moment);
+    /// Checks a request for traces, and finds what shards would get of it. Nothing is taken up.
+    ///
+    /// # Errors
+    /// When the body is no request for traces.
+    pub fn sort<'b>(
+        &self,
+        sorter: &mut Sorter,
+        request: &Request<'_, 'b>,
+        now: Now,
+    ) -> Result<Sorted<'b>, Malformed> {
+        sorter.sort(request, self.current(), (self.hasher, self.shards.len()), now.wall_ns)
+    }
+
+    /// Takes up what was sorted. Of traces that are not open yet only those that reach `admitted` are
+    /// taken, and where errors are protected those that soon show one; `None`: all, since another
+    /// collector took them up already.
+    pub fn take_up(&self, sorted: Sorted<'_>, admitted: Option<Threshold>, now: Tick) -> Taken {
         if !sorted.samples.is_empty() {
             self.trackers().add(&sorted.samples);
         }
         let arrived = self.has_arrived.load(Ordering::Acquire).then(|| self.arrived());
         let admission = Admission {
             threshold: admitted,
-            protects_errors: compiled.config.gateway.protect_errors,
-            pace: &current.pace,
+            protects_errors: sorted.protects_errors,
+            pace: &sorted.current.pace,
             arrived: arrived.as_deref(),
         };
-        let now_ms = millis(now.tick);
+        let (version, now_ms) = (sorted.current.version, millis(now));
         for (shard, share) in self.shards.iter().zip(&sorted.shards) {
             if !share.spans.is_empty() {
                 self.change(shard, |shard| {

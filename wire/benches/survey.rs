@@ -10,7 +10,7 @@ mod realistic;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use sluice_wire::spans::{Probes, spans};
+use sluice_wire::spans::{Probes, ScopeView, SpanView, read_spans};
 use sluice_wire::{Limits, ResourceEdit, Signal, partition, survey, thin_traces, write_block};
 use std::hint::black_box;
 
@@ -53,10 +53,11 @@ fn bench(criterion: &mut Criterion) {
         });
     });
     let probes = Probes::new(["service.name", "http.response.status_code", "customer.tier"]);
-    group.bench_function("see each span, two attributes", |bencher| {
+    group.bench_function("survey and see each span, two attributes", |bencher| {
         bencher.iter(|| {
             let mut bytes = 0;
-            spans(black_box(&body), &probes, &probes, |_, span| bytes += span.payload.len());
+            let see = |_: &ScopeView<'_>, span: &SpanView<'_>| bytes += span.payload.len();
+            read_spans(black_box(&body), &limits, (&probes, &probes), see).unwrap();
             bytes
         });
     });

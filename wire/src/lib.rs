@@ -1,6 +1,6 @@
 //! What travels: OTLP over bytes, and the control protocol.
 //!
-//! A body is walked once ([`survey`]), never decoded: what is not edited is passed on as it came.
+//! A body is walked once ([`survey`], [`spans::read_spans`]), never decoded: what is not edited is passed on as it came.
 //! No transport and no clock.
 
 pub mod control;

@@ -7,7 +7,7 @@
 use crate::items::rewrite;
 use crate::protobuf::put_message;
 use crate::sampling::{Sampling, Threshold, sdk_randomness};
-use crate::spans::{SpanView, write_span_with};
+use crate::spans::{Identity, write_span_with};
 use crate::{Block, Signal, Survey, schema, tracestate};
 
 const BLOCK: u32 = 1;
@@ -49,8 +49,8 @@ pub fn mark_traces(body: &[u8], survey: &Survey, told: impl Fn(&Block) -> Told) 
 }
 
 fn mark(whole: &[u8], span: &[u8], told: &Told, out: &mut Vec<u8>) {
-    let SpanView { trace_id, trace_state, start_ns, .. } = SpanView::of(span);
-    let said = Sampling::of(trace_id, trace_state);
+    let Identity { trace_id, trace_state, start_ns } = Identity::of(span);
+    let said = Sampling::of(trace_id, trace_state.unwrap_or_default());
     let (None, false, Some(randomness)) =
         (said.threshold, said.is_explicit, sdk_randomness(trace_id))
     else {

@@ -13,7 +13,10 @@ pub(crate) const FIXED32: u8 = 5;
 #[inline(always)]
 pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     match bytes {
-        [first, rest @ ..] if *first < 0x80 => Some((u64::from(*first), rest)),
+        [first @ 0..0x80, rest @ ..] => Some((u64::from(*first), rest)),
+        [first, second @ 0..0x80, rest @ ..] => {
+            Some((u64::from(first & 0x7f) | u64::from(*second) << 7, rest))
+        }
         _ => long_varint(bytes),
     }
 }

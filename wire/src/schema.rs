@@ -105,7 +105,7 @@ impl Message {
     }
 
     pub(crate) fn field(&self, number: u32) -> Option<&'static Field> {
-        self.fields.iter().find(|field| field.number == number)
+        self.fields.iter().rfind(|field| field.number == number)
     }
 
     /// The message that this field holds, where it holds items at some level.
@@ -263,19 +263,19 @@ pub(crate) static ANY_VALUE: Message = message(&[
 static ARRAY_VALUE: Message = message(&[many(1, "values", Kind::Value)]);
 static KEY_VALUE_LIST: Message = message(&[many(1, "values", Kind::Attribute)]);
 
-static RESOURCE_SPANS: Message = message(&[
+pub(crate) static RESOURCE_SPANS: Message = message(&[
     one(1, "resource", Kind::Message(&RESOURCE)),
     many(2, "scopeSpans", Kind::Message(&SCOPE_SPANS)),
     one(3, "schemaUrl", Kind::Text),
 ]);
 
-static SCOPE_SPANS: Message = message(&[
+pub(crate) static SCOPE_SPANS: Message = message(&[
     one(1, "scope", Kind::Message(&SCOPE)),
     many(2, "spans", Kind::Item(&SPAN)),
     one(3, "schemaUrl", Kind::Text),
 ]);
 
-static SPAN: Message = message(&[
+pub(crate) static SPAN: Message = message(&[
     one(1, "traceId", Kind::Id(16)),
     one(2, "spanId", Kind::Id(8)),
     one(3, "traceState", Kind::Text),
@@ -310,7 +310,8 @@ static LINK: Message = message(&[
     one(6, "flags", Kind::Fixed32),
 ]);
 
-static STATUS: Message = message(&[one(2, "message", Kind::Text), one(3, "code", Kind::Enum)]);
+pub(crate) static STATUS: Message =
+    message(&[one(2, "message", Kind::Text), one(3, "code", Kind::Enum)]);
 
 static RESOURCE_LOGS: Message = message(&[
     one(1, "resource", Kind::Message(&RESOURCE)),

@@ -1,15 +1,16 @@
 //! Spans seen in place: the fields and the attributes that somebody asks for, never a decoded object.
 
+mod write;
+
+pub(crate) use write::write_span_with;
+pub use write::{SpanEdit, write_request, write_span};
+
 use crate::Signal;
-use crate::edit::{ResourceEdit, put_attribute, write_block};
-use crate::protobuf::{
-    LENGTH, Value, delimited, fields, located, payloads, put_bytes, put_fixed64, put_message, skip,
-    varint,
-};
-use crate::sampling::{Sampling, Threshold};
-use crate::survey::{Limits, attribute_key, survey};
-use crate::tracestate;
-use crate::walk::Malformed;
+use crate::edit::{ResourceEdit, write_block};
+use crate::protobuf::{LENGTH, Value, delimited, fields, payloads, put_bytes, skip, varint};
+use crate::schema::{self, RESOURCE_SPANS, STATUS};
+use crate::survey::{Limits, Survey, attribute_key, block, blocks, survey};
+use crate::walk::{KeyValue, Malformed, Walk, id, split, text};
 use std::borrow::Cow;
 
 const RESOURCE: u32 = 1;
@@ -17,6 +18,10 @@ const SCOPE_SPANS: u32 = 2;
 const SPAN: u32 = 2;
 const TRACE_STATE: u32 = 3;
 const ATTRIBUTES: u32 = 9;
+/// Of `flags`, the field 16: the first of two bytes.
+const FLAGS_TAG: u8 = 0x85;
+/// Of both: a field 2 with a length.
+const PART_TAG: u8 = 0x12;
 /// Of [`Probes::ends`].
 const ENDS: usize = 64;
 
@@ -78,6 +83,29 @@ pub struct SpanView<'b> {
     pub attributes: Vec<Found<'b>>,
 }
 
+/// What sampling goes by, of a span that was checked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Identity<'b> {
+    pub(crate) trace_id: &'b [u8],
+    pub(crate) trace_state: Option<&'b [u8]>,
+    pub(crate) start_ns: u64,
+}
+
+impl<'b> Identity<'b> {
+    pub(crate) fn of(message: &'b [u8]) -> Self {
+        let mut own = Self::default();
+        for field in fields(message) {
+            match (field.number, field.value) {
+                (1, Value::Bytes(id)) => own.trace_id = id,
+                (TRACE_STATE, Value::Bytes(state)) => own.trace_state = Some(state),
+                (7, Value::Fixed64(time)) => own.start_ns = u64::from_le_bytes(time),
+                _ => {}
+            }
+        }
+        own
+    }
+}
+
 impl Probes {
     /// # Panics
     /// With more than 65535 keys.
@@ -99,7 +127,7 @@ impl Probes {
     }
 
     /// The number of a key that is looked for.
-    #[inline]
+    #[inline(always)]
     pub fn number(&self, key: &[u8]) -> Option<u16> {
         let ends = self.ends.get(key.len().min(ENDS - 1)).copied().unwrap_or_default();
         if ends & end_bit(key) == 0 {
@@ -118,33 +146,41 @@ impl Probes {
         }
         for field in fields(message).filter(|field| field.number == number) {
             if let Value::Bytes(attribute) = field.value {
-                self.look(attribute, found);
+                self.look((attribute, None), found);
             }
         }
     }
 
-    #[inline]
-    fn look<'b>(&self, attribute: &'b [u8], found: &mut Vec<Found<'b>>) {
-        // Nearly always the key comes first and is short: most attributes end here.
-        if let [0x0a, length @ 0..0x80, rest @ ..] = attribute
-            && let Some(key) = rest.get(..usize::from(*length))
-            && self.number(key).is_none()
-            && rest.get(key.len()) == Some(&0x12)
-        {
-            return;
-        }
-        let (mut key, mut value) = (&[][..], &[][..]);
-        for field in fields(attribute) {
-            match (field.number, field.value) {
-                (1, Value::Bytes(bytes)) => key = bytes,
-                (2, Value::Bytes(bytes)) => value = bytes,
-                _ => {}
-            }
-        }
+    /// `plain`: the same, where it was seen at a glance.
+    #[inline(always)]
+    fn look<'b>(
+        &self,
+        (attribute, plain): (&'b [u8], Option<KeyValue<'b>>),
+        found: &mut Vec<Found<'b>>,
+    ) {
+        let KeyValue { key, value } = plain.unwrap_or_else(|| key_value(attribute));
         if let Some(number) = self.number(key) {
             found.push((number, scalar(value)));
         }
     }
+}
+
+fn key_value(attribute: &[u8]) -> KeyValue<'_> {
+    let mut own = KeyValue::default();
+    for field in fields(attribute) {
+        match (field.number, field.value) {
+            (1, Value::Bytes(key)) => own.key = key,
+            (2, Value::Bytes(value)) => own.value = value,
+            _ => {}
+        }
+    }
+    own
+}
+
+/// Splits a point in time off.
+fn time(after: &[u8]) -> Result<(u64, &[u8]), Malformed> {
+    let (time, after) = after.split_first_chunk().ok_or(Malformed::Truncated)?;
+    Ok((u64::from_le_bytes(*time), after))
 }
 
 fn end_bit(key: &[u8]) -> u64 {
@@ -167,23 +203,34 @@ fn scalar(value: &[u8]) -> Scalar<'_> {
     }
 }
 
-/// Calls `see` for each span of a surveyed request for traces, with what is around it. Attributes
-/// of resources are looked for by `of_resource`, those of spans by `of_span`.
-pub fn spans<'b>(
+/// Checks a request for traces as [`survey`] does, and reads it in the same pass: `see` gets each span
+/// with what is around it. Attributes of resources are looked for by `of_resource`, those of spans by
+/// `of_span`.
+///
+/// # Errors
+/// As [`survey`]. Then some spans may have been seen before.
+pub fn read_spans<'b>(
     body: &'b [u8],
-    of_resource: &Probes,
-    of_span: &Probes,
+    limits: &Limits,
+    (of_resource, of_span): (&Probes, &Probes),
     mut see: impl FnMut(&ScopeView<'_>, &SpanView<'b>),
-) {
+) -> Result<Survey, Malformed> {
+    let mut walk = Walk { limits, items: 0 };
     let (mut number, mut span) = (0, SpanView::default());
     let (mut scopes, mut messages) = (Vec::new(), Vec::new());
-    for block in payloads(body, 1) {
-        let around_scopes = apart(block, SCOPE_SPANS, &mut scopes);
+    blocks(body, limits, |payload, field| {
+        let items_before = walk.items;
+        let mut found = block(&RESOURCE_SPANS, payload, field, (&mut walk, Some(PART_TAG)))?;
+        let around_scopes = apart(payload, SCOPE_SPANS, &mut scopes);
         let mut attributes = Vec::new();
         for resource in payloads(&around_scopes, RESOURCE) {
             of_resource.find(resource, 1, &mut attributes);
         }
         for scope in &scopes {
+            let (mut rest, mut count) = (*scope, 0);
+            while !rest.is_empty() {
+                rest = walk.field_but(&schema::SCOPE_SPANS, rest, Some(PART_TAG), &mut count)?;
+            }
             let around_spans = apart(scope, SPAN, &mut messages);
             let view = ScopeView {
                 number,
@@ -193,11 +240,14 @@ pub fn spans<'b>(
             };
             number += 1;
             for message in &messages {
-                span.read(message, of_span);
+                walk.count()?;
+                span.read(message, of_span, &mut walk)?;
                 see(&view, &span);
             }
         }
-    }
+        found.items = walk.items - items_before;
+        Ok(found)
+    })
 }
 
 /// The fields of a message but those of this number, which is below 16; their payloads go to
@@ -237,76 +287,61 @@ pub(crate) fn apart<'b>(
 }
 
 impl<'b> SpanView<'b> {
-    /// Without attributes.
-    pub(crate) fn of(message: &'b [u8]) -> Self {
-        let mut span = Self::default();
-        span.read(message, &Probes::default());
-        span
-    }
-
-    fn read(&mut self, message: &'b [u8], probes: &Probes) {
+    /// Known fields are taken by their tag, which has one byte; the others are walked over.
+    fn read(
+        &mut self,
+        message: &'b [u8],
+        probes: &Probes,
+        walk: &mut Walk<'_>,
+    ) -> Result<(), Malformed> {
         let mut attributes = std::mem::take(&mut self.attributes);
         attributes.clear();
         *self = Self { payload: message, attributes, ..Self::default() };
-        let mut rest = message;
-        while let Some(after) = self.read_field(rest, probes) {
-            rest = after;
+        let (mut rest, mut count) = (message, 0);
+        while let [tag, after @ ..] = rest {
+            match *tag {
+                0x0a => (self.trace_id, rest) = id(after, 16)?,
+                0x12 => (self.span_id, rest) = id(after, 8)?,
+                0x1a => (self.trace_state, rest) = text(after)?,
+                0x22 => (self.parent_span_id, rest) = id(after, 8)?,
+                0x2a => (self.name, rest) = text(after)?,
+                0x30 => (self.kind, rest) = varint(after).ok_or(Malformed::Varint)?,
+                0x39 => (self.start_ns, rest) = time(after)?,
+                0x41 => (self.end_ns, rest) = time(after)?,
+                0x4a => {
+                    let attribute;
+                    (attribute, rest) = split(after)?;
+                    let plain = walk.attribute(attribute, 0, &mut count)?;
+                    probes.look((attribute, plain), &mut self.attributes);
+                }
+                0x7a => {
+                    let status;
+                    (status, rest) = split(after)?;
+                    self.read_status(status, walk)?;
+                }
+                FLAGS_TAG if let [0x01, _, _, _, _, others @ ..] = after => rest = others,
+                _ => rest = walk.field(&schema::SPAN, rest, 0, &mut count)?,
+            }
         }
+        Ok(())
     }
 
-    /// Known fields are taken by their tag, which has one byte; the others are walked over.
-    #[inline(always)]
-    fn read_field(&mut self, rest: &'b [u8], probes: &Probes) -> Option<&'b [u8]> {
-        let (tag, after) = rest.split_first()?;
-        let bytes = match tag {
-            0x0a => &mut self.trace_id,
-            0x12 => &mut self.span_id,
-            0x1a => &mut self.trace_state,
-            0x22 => &mut self.parent_span_id,
-            0x2a => &mut self.name,
-            0x4a => {
-                let (attribute, after) = delimited(after)?;
-                probes.look(attribute, &mut self.attributes);
-                return Some(after);
-            }
-            0x39 | 0x41 => {
-                let (time, after) = after.split_first_chunk()?;
-                let own = if *tag == 0x39 { &mut self.start_ns } else { &mut self.end_ns };
-                *own = u64::from_le_bytes(*time);
-                return Some(after);
-            }
-            0x30 => {
-                let (kind, after) = varint(after)?;
-                self.kind = kind;
-                return Some(after);
-            }
-            0x7a => {
-                let (status, after) = delimited(after)?;
-                self.read_status(status);
-                return Some(after);
-            }
-            _ => return skip(rest),
-        };
-        let (payload, after) = delimited(after)?;
-        *bytes = payload;
-        Some(after)
-    }
-
-    fn read_status(&mut self, message: &[u8]) {
+    fn read_status(&mut self, message: &[u8], walk: &mut Walk<'_>) -> Result<(), Malformed> {
         // Nearly always nothing, or the code alone.
         match message {
-            [] => return,
+            [] => return Ok(()),
             [0x18, code @ 0..0x80] => {
                 self.status = u64::from(*code);
-                return;
+                return Ok(());
             }
-            _ => {}
+            _ => walk.message(&STATUS, message, 0)?,
         }
         for field in fields(message) {
             if let (3, Value::Varint(code)) = (field.number, field.value) {
                 self.status = code;
             }
         }
+        Ok(())
     }
 
     /// Zero where it ends before it starts.
@@ -323,85 +358,6 @@ impl<'b> SpanView<'b> {
     pub fn is_entry(&self) -> bool {
         matches!(self.kind, 2 | 5) || self.is_root()
     }
-}
-
-/// How a span leaves that was kept with a probability below 1, or that says why it was kept.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SpanEdit<'a> {
-    pub threshold: Threshold,
-    /// Attributes to add, made by [`SpanEdit::attributes`].
-    pub attributes: &'a [u8],
-    /// The first fields of the span, where they were cut off its message: no `tracestate`.
-    pub head: &'a [u8],
-}
-
-impl SpanEdit<'_> {
-    /// Texts and numbers as attributes of a span.
-    pub fn attributes(texts: &[(&str, &str)], numbers: &[(&str, f64)]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (key, text) in texts {
-            put_attribute(&mut out, ATTRIBUTES, key, text);
-        }
-        for (key, number) in numbers {
-            put_message(&mut out, ATTRIBUTES, key.len() + 16, |out| {
-                put_bytes(out, 1, key.as_bytes());
-                put_message(out, 2, 9, |out| put_fixed64(out, 4, number.to_bits()));
-            });
-        }
-        out
-    }
-}
-
-/// Appends a span's message as a field of a `ScopeSpans`. Its `ot=th` is raised to the threshold,
-/// never lowered; a threshold that keeps everything is not written.
-pub fn write_span(message: &[u8], edit: SpanEdit<'_>, out: &mut Vec<u8>) {
-    let state = payloads(message, TRACE_STATE).last().unwrap_or_default();
-    let before = Sampling::of(&[], state).threshold.unwrap_or_default();
-    if edit.threshold <= before {
-        let length = edit.head.len() + message.len() + edit.attributes.len();
-        put_message(out, SPAN, length, |out| {
-            out.extend_from_slice(edit.head);
-            out.extend_from_slice(message);
-            out.extend_from_slice(edit.attributes);
-        });
-        return;
-    }
-    let threshold = Some(edit.threshold.bits());
-    let sampling = tracestate::Sampling { threshold, randomness: None };
-    write_span_with((edit.head, message), (state, sampling), edit.attributes, out);
-}
-
-/// Appends a span's message as a field of a `ScopeSpans`, with what is given in its `tracestate`.
-pub(crate) fn write_span_with(
-    (head, message): (&[u8], &[u8]),
-    (state, sampling): (&[u8], tracestate::Sampling),
-    attributes: &[u8],
-    out: &mut Vec<u8>,
-) {
-    let state = tracestate::with(std::str::from_utf8(state).unwrap_or_default(), sampling);
-    put_message(out, SPAN, head.len() + message.len() + attributes.len() + 40, |out| {
-        out.extend_from_slice(head);
-        for (field, at) in located(message) {
-            if field.number != TRACE_STATE {
-                out.extend_from_slice(&message[at]);
-            }
-        }
-        put_bytes(out, TRACE_STATE, state.as_bytes());
-        out.extend_from_slice(attributes);
-    });
-}
-
-/// Appends a request for traces with one scope: what [`ScopeView`] says is around its spans, and
-/// the spans that [`write_span`] wrote.
-pub fn write_request(around_scopes: &[u8], around_spans: &[u8], spans: &[u8], out: &mut Vec<u8>) {
-    let scope_length = around_spans.len() + spans.len();
-    put_message(out, 1, around_scopes.len() + scope_length + 6, |out| {
-        out.extend_from_slice(around_scopes);
-        put_message(out, SCOPE_SPANS, scope_length, |out| {
-            out.extend_from_slice(around_spans);
-            out.extend_from_slice(spans);
-        });
-    });
 }
 
 /// A resource attribute that is a string, in what is around the scopes of a block; the last one,

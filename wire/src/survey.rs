@@ -31,6 +31,17 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For what was made of a request that was within its limits.
+    pub const NONE: Self = Self {
+        items_max: u32::MAX,
+        blocks_max: u32::MAX,
+        attributes_max: u32::MAX,
+        depth_max: u32::MAX,
+        resources_max: u32::MAX,
+    };
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     /// Spans, data points or log records.
@@ -65,6 +76,15 @@ pub(crate) struct Resource {
 pub fn survey(signal: Signal, body: &[u8], limits: &Limits) -> Result<Survey, Malformed> {
     let message = schema::block(signal);
     let mut walk = Walk { limits, items: 0 };
+    blocks(body, limits, |payload, field| block(message, payload, field, (&mut walk, None)))
+}
+
+/// Finds the blocks of a request, each made by `block` of its payload and of its place.
+pub(crate) fn blocks<'b>(
+    body: &'b [u8],
+    limits: &Limits,
+    mut block: impl FnMut(&'b [u8], Range<usize>) -> Result<Block, Malformed>,
+) -> Result<Survey, Malformed> {
     let mut survey = Survey::default();
     let mut rest = body;
     while !rest.is_empty() {
@@ -83,17 +103,19 @@ pub fn survey(signal: Signal, body: &[u8], limits: &Limits) -> Result<Survey, Ma
         let (payload, after) = delimited(after).ok_or(Malformed::Truncated)?;
         rest = after;
         let end = body.len() - rest.len();
-        survey.blocks.push(block(message, payload, start..end, &mut walk)?);
+        let block = block(payload, start..end)?;
+        survey.items += block.items;
+        survey.blocks.push(block);
     }
-    survey.items = walk.items;
     Ok(survey)
 }
 
-fn block(
+/// Checks a block, and counts its items. What is in fields with the tag `but` is left to the caller.
+pub(crate) fn block(
     message: &Message,
     payload: &[u8],
     field: Range<usize>,
-    walk: &mut Walk<'_>,
+    (walk, but): (&mut Walk<'_>, Option<u8>),
 ) -> Result<Block, Malformed> {
     let items_before = walk.items;
     let (mut resource, mut resources_repeated) = (None, Vec::new());
@@ -115,7 +137,7 @@ fn block(
             rest = after;
             continue;
         }
-        rest = walk.field(message, rest, 0, &mut attributes)?;
+        rest = walk.field_but(message, rest, but, &mut attributes)?;
     }
     let items = walk.items - items_before;
     let payload = field.end - payload.len()..field.end;

@@ -7,7 +7,7 @@ use crate::items::rewrite;
 use crate::protobuf::put_message;
 use crate::sampling::{Sampling, Threshold};
 use crate::schema::{self, Message};
-use crate::spans::{SpanEdit, SpanView, write_span};
+use crate::spans::{Identity, SpanEdit, write_span};
 use crate::{Block, Signal, Survey};
 
 /// A block in its request.
@@ -77,8 +77,8 @@ fn thin(message: &Message, payload: &[u8], threshold: Threshold, out: &mut Vec<u
 }
 
 fn thin_span(whole: &[u8], span: &[u8], threshold: Threshold, out: &mut Vec<u8>) -> bool {
-    let SpanView { trace_id, trace_state, .. } = SpanView::of(span);
-    let sampling = Sampling::of(trace_id, trace_state);
+    let Identity { trace_id, trace_state, .. } = Identity::of(span);
+    let sampling = Sampling::of(trace_id, trace_state.unwrap_or_default());
     if sampling.threshold.unwrap_or_default() >= threshold {
         out.extend_from_slice(whole);
         return true;

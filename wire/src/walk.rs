@@ -53,6 +53,13 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
+/// An attribute: its key, and its value, which is an `AnyValue`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeyValue<'b> {
+    pub(crate) key: &'b [u8],
+    pub(crate) value: &'b [u8],
+}
+
 /// One walk: what may be, and what was counted so far.
 pub(crate) struct Walk<'l> {
     pub(crate) limits: &'l Limits,
@@ -72,6 +79,21 @@ impl Walk<'_> {
             rest = self.field(message, rest, depth, &mut attributes)?;
         }
         Ok(())
+    }
+
+    /// Checks the first field of what is left of a message that is in no value. Of a field with the
+    /// tag `but` only the length is checked.
+    pub(crate) fn field_but<'b>(
+        &mut self,
+        message: &Message,
+        rest: &'b [u8],
+        but: Option<u8>,
+        attributes: &mut u32,
+    ) -> Result<&'b [u8], Malformed> {
+        match rest {
+            [tag, after @ ..] if Some(*tag) == but => Ok(split(after)?.1),
+            _ => self.field(message, rest, 0, attributes),
+        }
     }
 
     /// Checks the first field of what is left of a message; `attributes` counts that message's.
@@ -94,13 +116,7 @@ impl Walk<'_> {
         let (payload, after) = split(after)?;
         match (step, message.child(*tag)) {
             (Step::Attribute, _) => {
-                *attributes += 1;
-                if *attributes > self.limits.attributes_max {
-                    return Err(Malformed::TooManyAttributes);
-                }
-                if depth >= self.limits.depth_max || !is_plain_attribute(payload) {
-                    self.message(&KEY_VALUE, payload, depth)?;
-                }
+                self.attribute(payload, depth, attributes)?;
             }
             (Step::Value, _) => self.value(payload, depth + 1)?,
             (Step::Item, Some(item)) => {
@@ -113,6 +129,25 @@ impl Walk<'_> {
         Ok(after)
     }
 
+    /// Checks an attribute; gives it where all of it is seen at a glance.
+    #[inline(always)]
+    pub(crate) fn attribute<'b>(
+        &mut self,
+        payload: &'b [u8],
+        depth: u32,
+        attributes: &mut u32,
+    ) -> Result<Option<KeyValue<'b>>, Malformed> {
+        *attributes += 1;
+        if *attributes > self.limits.attributes_max {
+            return Err(Malformed::TooManyAttributes);
+        }
+        let plain = plain_attribute(payload).filter(|_| depth < self.limits.depth_max);
+        if plain.is_none() {
+            self.message(&KEY_VALUE, payload, depth)?;
+        }
+        Ok(plain)
+    }
+
     fn value(&mut self, payload: &[u8], depth: u32) -> Result<(), Malformed> {
         if depth > self.limits.depth_max {
             return Err(Malformed::TooDeep);
@@ -120,7 +155,7 @@ impl Walk<'_> {
         self.message(&ANY_VALUE, payload, depth)
     }
 
-    fn count(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn count(&mut self) -> Result<(), Malformed> {
         self.items += 1;
         if self.items > self.limits.items_max {
             return Err(Malformed::TooManyItems);
@@ -142,20 +177,19 @@ fn long<'b>(message: &Message, bytes: &'b [u8]) -> Result<&'b [u8], Malformed> {
 /// Nearly all attributes are a short key, then a short string or a number, in the usual order:
 /// those are seen at a glance. All lengths are below 128, so every byte but a number's is ASCII.
 #[inline(always)]
-fn is_plain_attribute(payload: &[u8]) -> bool {
-    let [0x0a, key_length @ 0..0x80, rest @ ..] = payload else { return false };
-    let Some((key, value)) = rest.split_at_checked(usize::from(*key_length)) else { return false };
-    let [0x12, length @ 0..0x80, value @ ..] = value else { return false };
-    if usize::from(*length) != value.len() {
-        return false;
-    }
-    match value {
+fn plain_attribute(payload: &[u8]) -> Option<KeyValue<'_>> {
+    let [0x0a, key_length @ 0..0x80, rest @ ..] = payload else { return None };
+    let (key, value) = rest.split_at_checked(usize::from(*key_length))?;
+    let [0x12, length @ 0..0x80, value @ ..] = value else { return None };
+    let is_plain = match value {
+        _ if usize::from(*length) != value.len() => false,
         [0x0a, length @ 0..0x80, text @ ..] => {
             usize::from(*length) == text.len() && is_ascii(payload)
         }
         [0x18, number @ ..] => matches!(varint(number), Some((_, []))) && is_ascii(key),
         _ => false,
-    }
+    };
+    is_plain.then_some(KeyValue { key, value })
 }
 
 /// Walks over the value of a field that holds no message.
@@ -166,12 +200,9 @@ pub(crate) fn leaf(step: Step, after: &[u8]) -> Result<&[u8], Malformed> {
         Step::Fixed64 => after.get(8..).ok_or(Malformed::Truncated),
         Step::Fixed32 => after.get(4..).ok_or(Malformed::Truncated),
         Step::Bytes => Ok(split(after)?.1),
-        Step::Text => {
-            let (text, after) = split(after)?;
-            if is_text(text) { Ok(after) } else { Err(Malformed::Utf8) }
-        }
-        Step::Id16 => id(after, 16),
-        Step::Id8 => id(after, 8),
+        Step::Text => Ok(text(after)?.1),
+        Step::Id16 => Ok(id(after, 16)?.1),
+        Step::Id8 => Ok(id(after, 8)?.1),
         Step::Fixed64s => {
             let (packed, after) = split(after)?;
             if packed.len() % 8 == 0 { Ok(after) } else { Err(Malformed::PackedLength) }
@@ -190,7 +221,7 @@ pub(crate) fn leaf(step: Step, after: &[u8]) -> Result<&[u8], Malformed> {
 }
 
 #[inline(always)]
-fn split(after: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+pub(crate) fn split(after: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     delimited(after).ok_or(Malformed::Truncated)
 }
 
@@ -199,10 +230,18 @@ fn skip_varint(after: &[u8]) -> Result<&[u8], Malformed> {
     varint(after).map(|(_, rest)| rest).ok_or(Malformed::Varint)
 }
 
+/// Splits an id off, of this length or empty.
 #[inline(always)]
-fn id(after: &[u8], length: usize) -> Result<&[u8], Malformed> {
+pub(crate) fn id(after: &[u8], length: usize) -> Result<(&[u8], &[u8]), Malformed> {
     let (id, after) = split(after)?;
-    if id.len() == length || id.is_empty() { Ok(after) } else { Err(Malformed::IdLength) }
+    if id.len() == length || id.is_empty() { Ok((id, after)) } else { Err(Malformed::IdLength) }
+}
+
+/// Splits a string off.
+#[inline(always)]
+pub(crate) fn text(after: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+    let (text, after) = split(after)?;
+    if is_text(text) { Ok((text, after)) } else { Err(Malformed::Utf8) }
 }
 
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;

@@ -222,7 +222,7 @@ impl Flow {
             // Nothing else writes senders either.
             let sender = Sender::from_bytes(frame.sender).unwrap_or(Sender::Unknown);
             let mut lane = Lane::new(sender, Source::Otlp);
-            state.hold(&mut lane, &tail, (&forward.slice_ref(frame.body), None), self.moment());
+            state.take_in(&mut lane, &tail, (frame.body, None), self.moment());
         }
     }
 
@@ -301,18 +301,19 @@ impl State {
         }
     }
 
-    /// Spans that came by an old ring and belong elsewhere go there; the others are returned. What
-    /// another gateway hands over is refused then: its word that it was all must hold for the owner.
+    /// Spans that came by an old ring and belong elsewhere go there; the others are returned, or
+    /// `None`: the ring is not old. What another gateway hands over is refused then: its word that
+    /// it was all must hold for the owner.
     pub(super) fn relay(
         &self,
         stage: &HandoverStage,
         lane: &mut Lane,
         (body, arrival): (&Bytes, Arrival),
         (id, now): (u64, Tick),
-    ) -> Result<Bytes, Refusal> {
+    ) -> Result<Option<Bytes>, Refusal> {
         let Some(peers) = self.gateways.as_ref().filter(|own| arrival.epoch < own.ring.epoch())
         else {
-            return Ok(body.clone());
+            return Ok(None);
         };
         let own = stage.place(&peers.ring);
         let sender = lane.sender_bytes();
@@ -338,7 +339,7 @@ impl State {
         if 0 < items {
             peers.offer(parts, items, now)?;
         }
-        Ok(mine)
+        Ok(Some(mine))
     }
 }
 

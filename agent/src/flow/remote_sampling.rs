@@ -5,8 +5,8 @@ use crate::intake::Refusal;
 use bytes::Bytes;
 use sluice_engine::remote_sampling::RemoteSampling;
 use sluice_engine::sender::Sender;
+use sluice_wire::Signal;
 use sluice_wire::sampling::Threshold;
-use sluice_wire::{Signal, Survey};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
@@ -46,12 +46,13 @@ impl Flow {
         &self,
         sender: &Sender,
         signal: Signal,
-        (body, survey): (Bytes, Survey),
-    ) -> Result<(Bytes, Survey), Refusal> {
+        body: Bytes,
+    ) -> Result<Bytes, Refusal> {
         let stage = &self.remote_sampling;
         if signal != Signal::Traces || !stage.is_on.load(Ordering::Relaxed) {
-            return Ok((body, survey));
+            return Ok(body);
         }
+        let survey = self.survey(signal, &body)?;
         let marked = {
             let clients = stage.clients.read().unwrap_or_else(PoisonError::into_inner);
             clients.mark(sender, (&body, &survey), self.now())
@@ -60,9 +61,7 @@ impl Flow {
             let mut clients = stage.clients.write().unwrap_or_else(PoisonError::into_inner);
             clients.learn(sender, (&body, &survey));
         }
-        let body = Bytes::from(marked.body);
-        let survey = self.survey(signal, &body)?;
-        Ok((body, survey))
+        Ok(Bytes::from(marked.body))
     }
 
     /// `None`: nobody can ask.

@@ -1,16 +1,17 @@
 //! Traces that wait for their decision: counted as held when they come, then passed on or lost.
 
-use super::{Flow, State, chunk, cut, lock};
+use super::handover::Arrival;
+use super::{Flow, State, chunk, closing, cut, lock};
 use crate::intake::Refusal;
 use crate::pump::Pump;
 use bytes::Bytes;
 use sluice_engine::books::{Dropped, PipelineBook, Refused};
 use sluice_engine::config::sampling::Sampling;
 use sluice_engine::lane::Lane;
-use sluice_engine::tail::{Decisions, Loss, Now, Origin, Outgoing, Tail, Target};
+use sluice_engine::tail::{Decisions, Loss, Now, Origin, Outgoing, Sorted, Tail, Target};
 use sluice_engine::tick::Tick;
 use sluice_wire::sampling::Threshold;
-use sluice_wire::{Signal, Survey};
+use sluice_wire::{Limits, Malformed, Signal, Survey};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -85,6 +86,45 @@ pub(crate) async fn keep_deciding(flow: Arc<Flow>, shard: usize) {
 }
 
 impl Flow {
+    /// [`Flow::submit`] of traces, where they are decided here.
+    pub(super) fn submit_to_tail(
+        &self,
+        lane: &mut Lane,
+        tail: &Tail,
+        body: &Bytes,
+        (threshold, arrival): (Option<u64>, Option<Arrival>),
+    ) -> Result<(), Refusal> {
+        let (state, now) = (self.read(), self.moment());
+        let sorted = state
+            .sort(lane, tail, (body, &Limits::default()), now)
+            .map_err(|problem| self.refuse_malformed(Signal::Traces, problem))?;
+        let items = u64::from(sorted.survey.items);
+        let refused = |refusal| self.refuse(Signal::Traces, items, refusal);
+        if !state.open {
+            return Err(refused(closing()));
+        }
+        state.room_for_decided(lane, (body, &sorted.survey)).map_err(refused)?;
+        let is_handed_over = arrival.is_some_and(|arrival| arrival.handed_over);
+        let admitted = threshold.map_or(Threshold::EVERYTHING, Threshold::new);
+        let admitted = (!is_handed_over).then_some(admitted);
+        let mine = match (&self.handover, arrival) {
+            (Some(stage), Some(arrival)) => {
+                let moment = (self.forward.next_id(), now.tick);
+                state.relay(stage, lane, (body, arrival), moment).map_err(refused)?
+            }
+            _ => None,
+        };
+        match mine {
+            Some(mine) => state.take_in(lane, tail, (&mine, admitted), now),
+            None => state.hold(tail, sorted, admitted, now.tick),
+        }
+        self.meter.set_held(tail.bytes());
+        if !is_handed_over {
+            self.accept(Signal::Traces, items);
+        }
+        Ok(())
+    }
+
     /// The tail, once there was a policy.
     pub(crate) fn tail(&self) -> Option<Arc<Tail>> {
         self.tail.get()
@@ -145,18 +185,35 @@ impl State {
         Ok(())
     }
 
-    /// What is decided at once may be counted as gone before it is counted as held: `held` wraps in
-    /// between. Who reads the books waits for both.
-    pub(super) fn hold(
+    fn sort<'b>(
         &self,
         lane: &mut Lane,
         tail: &Tail,
-        request: (&Bytes, Option<Threshold>),
+        request: (&'b [u8], &Limits),
+        now: Now,
+    ) -> Result<Sorted<'b>, Malformed> {
+        lane.sort(tail, (&self.compiled, self.generation), request, now)
+    }
+
+    /// Holds what was made of a request that had been checked.
+    pub(super) fn take_in(
+        &self,
+        lane: &mut Lane,
+        tail: &Tail,
+        (body, admitted): (&[u8], Option<Threshold>),
         now: Now,
     ) {
-        let (body, admitted) = request;
+        let sorted = self.sort(lane, tail, (body, &Limits::NONE), now);
+        // What cannot be read was damaged in memory.
+        assert!(sorted.is_ok(), "what was made of a request is one");
+        sorted.into_iter().for_each(|sorted| self.hold(tail, sorted, admitted, now.tick));
+    }
+
+    /// What is decided at once may be counted as gone before it is counted as held: `held` wraps in
+    /// between. Who reads the books waits for both.
+    fn hold(&self, tail: &Tail, sorted: Sorted<'_>, admitted: Option<Threshold>, now: Tick) {
         let is_accepted = admitted.is_some();
-        let taken = lane.offer(tail, &self.compiled, self.generation, (body, admitted), now);
+        let taken = tail.take_up(sorted, admitted, now);
         for (origin, items) in &taken.held {
             self.count(&origin.targets, (*items, is_accepted), |book, copies| {
                 book.held = book.held.wrapping_add(copies);

@@ -126,7 +126,6 @@ fn stream(
     let seconds = stopwatch(|| {
         for body in bodies {
             let body = unpack(body);
-            survey(Signal::Traces, &body, &Limits::default()).unwrap();
             world.offer(&body);
             sent += corpus::SPANS_PER_REQUEST as u64;
             world.now_ms = sent * 1000 / SPANS_PER_SECOND;
@@ -193,10 +192,12 @@ impl World {
             sender: &self.sender,
             source: &Source::Otlp,
             body,
-            admitted: Some(Threshold::EVERYTHING),
+            limits: &Limits::default(),
         };
         let tick = Tick(Duration::from_millis(self.now_ms));
-        self.tail.offer(&mut self.sorter, &request, Now { tick, wall_ns: START_NS });
+        let now = Now { tick, wall_ns: START_NS };
+        let sorted = self.tail.sort(&mut self.sorter, &request, now).unwrap();
+        self.tail.take_up(sorted, Some(Threshold::EVERYTHING), tick);
     }
 
     fn harvest(&mut self, room_bytes: usize) -> u64 {

@@ -7,9 +7,11 @@ use super::origin::{Context, Origin};
 use super::rules::Rater;
 use super::trace::Sight;
 use super::trackers::{Sample, Snapshot};
+use super::{Current, Request};
 use crate::books::{Dropped, SampledOut};
 use sluice_wire::sampling::Sampling;
-use sluice_wire::spans::{ScopeView, SpanView, spans};
+use sluice_wire::spans::{ScopeView, SpanView, read_spans};
+use sluice_wire::{Malformed, Survey};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +34,13 @@ pub struct Sorter {
     rater: Option<Rater>,
 }
 
-/// A request, sorted.
+/// A request that was checked, and what shards would get of it.
 #[derive(Debug)]
-pub(super) struct Sorted<'b> {
+pub struct Sorted<'b> {
+    pub survey: Survey,
+    /// What was in force.
+    pub(super) current: Current,
+    pub(super) protects_errors: bool,
     pub(super) shards: Vec<Share<'b>>,
     /// Each with how many spans of it shards get.
     pub(super) origins: Vec<(Arc<Origin>, u64)>,
@@ -65,52 +71,62 @@ pub(super) struct Sorting<'b> {
 }
 
 impl Share<'_> {
-    /// With room for as many spans as it is likely to get.
-    fn for_body(bytes: usize) -> Self {
-        Self { spans: Vec::with_capacity(bytes / SPAN_BYTES), bits: Vec::new() }
+    /// With room for as many spans as it is likely to get of so many bytes.
+    fn new(bytes: usize, words: usize) -> Self {
+        let spans = bytes / SPAN_BYTES;
+        Self { spans: Vec::with_capacity(spans), bits: Vec::with_capacity(spans * words) }
     }
 }
 
 impl Sorter {
+    /// # Errors
+    /// When the body is no request for traces.
     pub(super) fn sort<'b>(
         &mut self,
-        context: &Context<'_>,
-        body: &'b [u8],
+        request: &Request<'_, 'b>,
+        current: Current,
         (hasher, shards): (TraceHasher, usize),
-        (snapshot, wall_ns): (&Snapshot, u64),
-    ) -> Sorted<'b> {
+        wall_ns: u64,
+    ) -> Result<Sorted<'b>, Malformed> {
+        let Request { compiled, generation, sender, source, body, limits } = *request;
+        let Current { version, rules, .. } = &current;
+        let context = Context { compiled, generation, rules, version: *version, sender, source };
         let made_for = (context.generation, context.version);
         if self.made_for != made_for {
             self.made_for = made_for;
             self.origins.clear();
             self.rater = None;
         }
-        let rules = context.rules;
         let mut rater = self.rater.take().unwrap_or_else(|| Rater::new(rules));
+        // Without policies too a span has its bits: shards pair the two.
+        let words = rules.words().max(1);
         let mut sorted = Sorted {
-            shards: (0..shards).map(|_| Share::for_body(body.len() / shards)).collect(),
+            survey: Survey::default(),
+            protects_errors: compiled.config.gateway.protect_errors,
+            shards: (0..shards).map(|_| Share::new(body.len() / shards, words)).collect(),
             origins: Vec::new(),
             unwanted: 0,
             lost: Vec::new(),
             samples: Vec::new(),
-            // Without policies too a span has its bits: shards pair the two.
-            words: rules.words().max(1),
+            words,
+            current: current.clone(),
         };
-        let mut current = None;
-        let (of_resource, of_span) = (rules.matcher.resource_probes(), rules.matcher.span_probes());
-        spans(body, of_resource, of_span, |scope, span| {
-            let place = match current {
+        let mut last = None;
+        let probes = (rules.matcher.resource_probes(), rules.matcher.span_probes());
+        let survey = read_spans(body, limits, probes, |scope, span| {
+            let place = match last {
                 Some((number, place)) if number == scope.number => place,
                 _ => {
-                    let place = sorted.place(self.origin(context, hasher, scope));
-                    current = Some((scope.number, place));
+                    let place = sorted.place(self.origin(&context, hasher, scope));
+                    last = Some((scope.number, place));
                     place
                 }
             };
-            sorted.add(place, span, (&mut rater, snapshot), (hasher, wall_ns));
+            sorted.add(place, span, (&mut rater, &current.snapshot), (hasher, wall_ns));
         });
         self.rater = Some(rater);
-        sorted
+        sorted.survey = survey?;
+        Ok(sorted)
     }
 
     fn origin(

@@ -3,7 +3,8 @@
 use crate::laws::one;
 use crate::spans::{field, request_of};
 use crate::world::{World, policy};
-use sluice_wire::spans::{Probes, spans};
+use sluice_wire::Limits;
+use sluice_wire::spans::{Probes, ScopeView, SpanView, read_spans};
 
 /// One span, written in all ways that a sender may choose.
 fn ways(trace: u128, span: u64, filling: usize) -> Vec<Vec<u8>> {
@@ -37,7 +38,8 @@ fn ways(trace: u128, span: u64, filling: usize) -> Vec<Vec<u8>> {
 
 fn messages(request: &[u8]) -> Vec<Vec<u8>> {
     let (mut all, none) = (Vec::new(), Probes::default());
-    spans(request, &none, &none, |_, span| all.push(span.payload.to_vec()));
+    let see = |_: &ScopeView<'_>, span: &SpanView<'_>| all.push(span.payload.to_vec());
+    read_spans(request, &Limits::default(), (&none, &none), see).unwrap();
     all
 }
 

@@ -1,7 +1,8 @@
 //! Spans as values, written to and read from OTLP bytes.
 
+use sluice_wire::Limits;
 use sluice_wire::sampling::{Sampling, Threshold};
-use sluice_wire::spans::{Probes, spans};
+use sluice_wire::spans::{Probes, read_spans};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -93,12 +94,13 @@ fn message(span: &Span) -> Vec<u8> {
 pub(crate) fn read(body: &[u8]) -> Vec<Left> {
     let mut left = Vec::new();
     let none = Probes::default();
-    spans(body, &none, &none, |_, span| {
+    let survey = read_spans(body, &Limits::default(), (&none, &none), |_, span| {
         let trace = u128::from_be_bytes(span.trace_id.try_into().unwrap());
         let id = span.span_id.try_into().map_or(0, u64::from_be_bytes);
         let sampling = Sampling::of(span.trace_id, span.trace_state);
         left.push((trace, id, sampling.threshold.map_or(0, Threshold::bits)));
     });
+    survey.unwrap();
     left
 }
 

@@ -107,11 +107,12 @@ impl World {
             sender: &sender(namespace),
             source: &Source::Otlp,
             body,
-            admitted: Some(self.admitted),
+            limits: &Limits::default(),
         };
         let now = self.now();
         let sorter = self.sorters.entry(namespace).or_default();
-        let taken = self.tail.offer(sorter, &request, now);
+        let sorted = self.tail.sort(sorter, &request, now).unwrap();
+        let taken = self.tail.take_up(sorted, Some(self.admitted), now.tick);
         self.held += taken.held.iter().map(|(_, items)| items).sum::<u64>();
         self.lost += taken.lost.iter().map(|(.., items)| items).sum::<u64>();
         assert_eq!(taken.unwanted, 0);

@@ -3,6 +3,7 @@
 use super::arbitrary;
 use super::random::Random;
 use super::reference::Request;
+use sluice_wire::spans::{Probes, read_spans};
 use sluice_wire::{
     Limits, ResourceEdit, Signal, Told, json, mark_traces, split, survey, thin_traces, write_block,
 };
@@ -33,7 +34,16 @@ fn mutate(body: &mut Vec<u8>, random: &mut Random) {
 /// Returns whether the body was let through.
 fn fuzz(signal: Signal, body: &[u8], seed: u64) -> bool {
     let at = format!("seed {seed} of {signal}");
-    let Ok(found) = survey(signal, body, &Limits::default()) else { return false };
+    let found = survey(signal, body, &Limits::default());
+    if signal == Signal::Traces {
+        let (none, mut seen) = (Probes::default(), 0);
+        let read = read_spans(body, &Limits::default(), (&none, &none), |_, _| seen += 1);
+        match &found {
+            Ok(found) => assert_eq!((read.as_ref(), seen), (Ok(found), found.items), "{at}"),
+            Err(_) => assert!(read.is_err(), "{at}"),
+        }
+    }
+    let Ok(found) = found else { return false };
     Request::decode(signal, body).unwrap_or_else(|error| panic!("{at}: {error}"));
     let edit = ResourceEdit::new(&[("k8s.namespace.name", "shop")], &["a"]);
     let mut edited = Vec::new();

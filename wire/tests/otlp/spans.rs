@@ -11,9 +11,9 @@ use sluice_wire::forward::{
 };
 use sluice_wire::sampling::Threshold;
 use sluice_wire::spans::{
-    Probes, Scalar, SpanEdit, resource_text, spans, write_request, write_span,
+    Probes, Scalar, SpanEdit, read_spans, resource_text, write_request, write_span,
 };
-use sluice_wire::{Portion, Signal, partition};
+use sluice_wire::{Limits, Malformed, Portion, Signal, partition, survey};
 
 const SEEDS: u64 = 400;
 
@@ -65,7 +65,7 @@ fn what_is_seen_is_what_prost_decodes() {
             }
         }
         let mut seen = Vec::new();
-        spans(&body, &probes, &probes, |scope, span| {
+        let found = read_spans(&body, &Limits::default(), (&probes, &probes), |scope, span| {
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             let shown = |found: &[(u16, Scalar<'_>)]| {
                 found.iter().map(|(_, value)| format!("{value:?}")).collect::<Vec<_>>()
@@ -80,6 +80,7 @@ fn what_is_seen_is_what_prost_decodes() {
                 shown(&span.attributes),
             ));
         });
+        assert_eq!(found, survey(Signal::Traces, &body, &Limits::default()), "seed {seed}");
         assert_eq!(seen, wanted, "seed {seed}");
     }
 }
@@ -90,11 +91,12 @@ fn spans_put_together_again_are_the_request() {
     for seed in 0..SEEDS {
         let body = body(seed);
         let mut again = Vec::new();
-        spans(&body, &none, &none, |scope, span| {
+        let read = read_spans(&body, &Limits::default(), (&none, &none), |scope, span| {
             let mut one = Vec::new();
             write_span(span.payload, SpanEdit::default(), &mut one);
             write_request(scope.around_scopes, scope.around_spans, &one, &mut again);
         });
+        read.unwrap();
         let items = |body: &[u8]| Request::decode(Signal::Traces, body).unwrap().items();
         assert_eq!(items(&again), items(&body), "seed {seed}");
     }
@@ -169,6 +171,21 @@ fn portions_hold_each_span_once_and_a_trace_has_one_owner() {
         together.sort();
         assert_eq!(together, all, "seed {seed}");
     }
+}
+
+#[test]
+fn a_portion_may_have_more_blocks_than_a_sender_may_send() {
+    let blocks_max = Limits::default().blocks_max;
+    let scope = [&[0x12, 20, 0x12, 18, 0x0a, 16][..], &[7; 16]].concat();
+    let scopes = scope.repeat(blocks_max as usize + 1);
+    let mut body = Vec::new();
+    write_request(&scopes, &[], &[], &mut body);
+    let Portion { body, spans } = partition(&body, 1, |_| 0).remove(0);
+    let none = Probes::default();
+    let read = |limits: &Limits| read_spans(&body, limits, (&none, &none), |_, _| ());
+    assert_eq!(read(&Limits::default()), Err(Malformed::TooManyBlocks));
+    assert_eq!(read(&Limits::NONE).map(|survey| survey.items), Ok(spans));
+    assert_eq!(spans, blocks_max + 1);
 }
 
 #[test]
