@@ -4,6 +4,7 @@ mod begin;
 mod decide;
 mod moving;
 mod shrink;
+mod table;
 mod trial;
 
 pub(super) use moving::{Leaving, Moving};
@@ -25,6 +26,7 @@ use crate::handover::Slots;
 use sluice_wire::sampling::Threshold;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use table::Table;
 
 /// Until the shell says how much room there is.
 const RAW_BYTES_MAX: usize = 16 << 20;
@@ -40,10 +42,10 @@ pub(super) struct Shard {
     /// Rules that open traces began under, the oldest first; the last are in force.
     versions: VecDeque<Version>,
     places: HashMap<u128, u32, TraceHasher>,
-    traces: Vec<Option<Trace>>,
+    traces: Table<Option<Trace>>,
     free: Vec<u32>,
     turn: u32,
-    links: Vec<Link>,
+    links: Table<Link>,
     free_links: Vec<u32>,
     /// The second are of brief traces, which are most likely shed soon: spans of others would keep
     /// whole frames of theirs from being freed.
@@ -101,10 +103,10 @@ impl Shard {
         let mut shard = Self {
             versions: VecDeque::new(),
             places: HashMap::with_hasher(hasher),
-            traces: Vec::new(),
+            traces: Table::default(),
             free: Vec::new(),
             turn: 0,
-            links: Vec::new(),
+            links: Table::default(),
             free_links: Vec::new(),
             frames: Default::default(),
             decided: Decided::new(hasher, 0),
@@ -183,7 +185,7 @@ impl Shard {
     ) {
         self.end_trial_by_error(place, (bits, version));
         self.seal(Frames::is_full);
-        let Some(Some(trace)) = self.traces.get_mut(place as usize) else { return };
+        let Some(Some(trace)) = self.traces.get_mut(place) else { return };
         let before_ns = trace.facts().duration_ns;
         let had_root = trace.has_root;
         trace.see(&sorting.sight, origin, sorting.message.len());
@@ -215,9 +217,9 @@ impl Shard {
         let Self { frames, traces, links, free_links, .. } = self;
         for own in frames.iter_mut().filter(|own| is_meant(own)) {
             own.seal(|place, run| {
-                if let Some(trace) = &mut traces[place as usize] {
+                if let Some(Some(trace)) = traces.get_mut(place) {
                     let link = Link { run, before: trace.last_run };
-                    trace.last_run = put(links, free_links, link);
+                    trace.last_run = links.put(free_links, link);
                 }
             });
         }
@@ -283,11 +285,11 @@ impl Shard {
     }
 
     fn trace(&self, place: u32) -> Option<&Trace> {
-        self.traces.get(place as usize)?.as_ref()
+        self.traces.get(place)?.as_ref()
     }
 
     fn trace_mut(&mut self, place: u32) -> Option<&mut Trace> {
-        self.traces.get_mut(place as usize)?.as_mut()
+        self.traces.get_mut(place)?.as_mut()
     }
 
     /// `None`: it was decided before.
@@ -307,7 +309,7 @@ impl Shard {
 
     /// Takes a trace out of the table; its spans are still in their frames.
     fn remove(&mut self, place: u32) -> Option<Trace> {
-        let trace = self.traces.get_mut(place as usize)?.take()?;
+        let trace = self.traces.get_mut(place)?.take()?;
         self.places.remove(&trace.id);
         self.free.push(place);
         self.version_mut(trace.version).open -= 1;
@@ -396,19 +398,5 @@ impl Version {
             }
         }
         None
-    }
-}
-
-/// Puts a value where one is free.
-fn put<T>(table: &mut Vec<T>, free: &mut Vec<u32>, value: T) -> u32 {
-    match free.pop() {
-        Some(place) => {
-            table[place as usize] = value;
-            place
-        }
-        None => {
-            table.push(value);
-            (table.len() - 1) as u32
-        }
     }
 }

@@ -96,15 +96,8 @@ impl Shard {
         trace.threshold = admitted;
         own.open += 1;
         let at_ms = now_ms + own.rules.tail.decision_wait_ms;
-        let place = match self.free.pop() {
-            Some(place) => place,
-            None => {
-                self.traces.push(None);
-                (self.traces.len() - 1) as u32
-            }
-        };
+        let place = self.traces.put(&mut self.free, Some(trace));
         self.version_mut(version).by_wait.push_back(Due { at_ms, place, turn });
-        self.traces[place as usize] = Some(trace);
         self.places.insert(sight.trace, place);
         place
     }

@@ -98,7 +98,7 @@ impl Shard {
             Err(rule) => harvest.lose(origin, Loss::SampledOut(rule), 1),
         });
         let mut at = trace.last_run;
-        while let Some(Link { run, before }) = self.links.get(at as usize).copied() {
+        while let Some(Link { run, before }) = self.links.get(at).copied() {
             self.free_links.push(at);
             at = before;
             match fate {

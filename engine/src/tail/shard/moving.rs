@@ -57,7 +57,7 @@ impl Shard {
         let leavers = traces.filter_map(|(trace, place)| {
             let trace = trace.as_ref()?;
             let to = owner(slot_of(&trace.id.to_be_bytes()))?;
-            let last = self.links.get(trace.last_run as usize);
+            let last = self.links.get(trace.last_run);
             // Of traces on trial most would be gone before it is their turn: they come last.
             let last = last.filter(|_| !trace.is_brief);
             let frame = last.map_or(u32::MAX, |link| self.frames[0].number(link.run));
@@ -85,7 +85,7 @@ impl Shard {
             bytes += u64::from(trace.bytes);
             let kept = Kept { threshold: trace.threshold.max(trace.admitted), label: None };
             let mut at = trace.last_run;
-            while let Some(Link { run, before }) = self.links.get(at as usize).copied() {
+            while let Some(Link { run, before }) = self.links.get(at).copied() {
                 self.free_links.push(at);
                 at = before;
                 let moving = &mut moving[usize::from(trace.is_brief)];

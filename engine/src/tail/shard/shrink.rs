@@ -15,9 +15,7 @@ impl Shard {
         if self.traces.len() <= PLACES_MIN + SPARSE * self.places.len() {
             return;
         }
-        let last = self.traces.iter().rposition(Option::is_some);
-        self.traces.truncate(last.map_or(0, |last| last + 1));
-        self.traces.shrink_to_fit();
+        self.traces.trim(Option::is_none);
         let places = self.traces.len();
         self.free.retain(|place| (*place as usize) < places);
         self.free.sort_unstable_by(|a, b| b.cmp(a));
@@ -32,17 +30,15 @@ impl Shard {
         self.free_links = Vec::new();
         for trace in self.traces.iter_mut().flatten() {
             let mut at = std::mem::replace(&mut trace.last_run, NO_RUN);
-            let mut newer = None::<usize>;
-            while let Some(Link { run, before }) = old.get(at as usize).copied() {
-                let place = self.links.len();
-                self.links.push(Link { run, before: NO_RUN });
-                match newer.replace(place) {
-                    Some(newer) => self.links[newer].before = place as u32,
-                    None => trace.last_run = place as u32,
+            let mut newer = None;
+            while let Some(Link { run, before }) = old.get(at).copied() {
+                let place = self.links.push(Link { run, before: NO_RUN });
+                match newer.replace(place).and_then(|newer| self.links.get_mut(newer)) {
+                    Some(newer) => newer.before = place,
+                    None => trace.last_run = place,
                 }
                 at = before;
             }
         }
-        self.links.shrink_to_fit();
     }
 }
