@@ -3,6 +3,7 @@
 mod engine;
 mod fleet;
 mod flood;
+mod forward;
 mod machine;
 mod page;
 mod pairs;
@@ -29,6 +30,8 @@ pub(crate) enum Action {
     Tail(Arguments),
     /// The engine's stages, each on one core, without a network.
     Engine(Arguments),
+    /// Traces through an agent to three gateways.
+    Forward(Arguments),
     /// Ten times the usual load on one gateway of 256 MiB.
     Flood(flood::Arguments),
 }
@@ -65,6 +68,10 @@ pub(crate) fn run(action: &Action) -> Result<()> {
         Action::Engine(arguments) => {
             let figures = engine::run(arguments)?;
             finish(Bench::Engine, &figures, arguments.json.as_deref(), arguments.record)
+        }
+        Action::Forward(arguments) => {
+            let figures = forward::run(arguments)?;
+            finish(Bench::Forward, &figures, arguments.json.as_deref(), arguments.record)
         }
         Action::Flood(arguments) => {
             let figures = flood::run(arguments)?;

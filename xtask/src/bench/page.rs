@@ -32,6 +32,7 @@ fn section(bench: Bench, first: &Figure, figures: &[Figure]) -> String {
         Bench::Passthrough => "Traces through",
         Bench::Tail => "Tail sampling",
         Bench::Engine => "The engine alone",
+        Bench::Forward => "Traces forwarded",
         Bench::Flood => "A flood",
     };
     let mut section = format!(

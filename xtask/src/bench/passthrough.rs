@@ -14,20 +14,21 @@ use crate::contest::programs::{Contender, Place, Programs};
 use crate::{cluster, image};
 use anyhow::{Result, bail};
 use programs::{PEER_CONFIGURATION, command};
-use spans::{BYTES_PER_SPAN, SPANS_PER_REQUEST, Shop};
+use spans::Shop;
+pub(super) use spans::{BYTES_PER_SPAN, SPANS_PER_REQUEST};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// So many requests make one batch of both programs: 8640 spans, the first multiple above 8192.
 const REQUESTS_PER_BATCH: usize = 18;
 /// Sent first, not measured: connections and heaps come to size.
-const WARM_UP: usize = 4 * REQUESTS_PER_BATCH;
+pub(super) const WARM_UP: usize = 4 * REQUESTS_PER_BATCH;
 /// Before the memory of an idle program is read.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// How much is measured.
 #[derive(Clone, Copy)]
-struct Extent {
+pub(super) struct Extent {
     seed: u64,
     pairs: usize,
     /// Measured in each run.
@@ -35,12 +36,12 @@ struct Extent {
 }
 
 impl Extent {
-    fn new(seed: u64, quick: bool) -> Self {
+    pub(super) fn new(seed: u64, quick: bool) -> Self {
         let (pairs, batches) = if quick { (1, 24) } else { (5, 240) };
         Self { seed, pairs, requests: batches * REQUESTS_PER_BATCH }
     }
 
-    fn spans(self) -> usize {
+    pub(super) fn spans(self) -> usize {
         self.requests * SPANS_PER_REQUEST
     }
 }
@@ -87,7 +88,7 @@ async fn measure_all(programs: &Programs, extent: Extent, blank: &Figure) -> Res
 
 /// # Errors
 /// When the spans are not as large as the results say.
-fn corpus(extent: Extent, codec: Codec) -> Result<Corpus> {
+pub(super) fn corpus(extent: Extent, codec: Codec) -> Result<Corpus> {
     let shop = Shop::new(extent.seed);
     let corpus = Corpus::new(shop.take(WARM_UP + extent.requests), codec)?;
     let per_span = corpus.bytes_per_span();

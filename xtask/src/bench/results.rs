@@ -11,11 +11,13 @@ pub(super) enum Bench {
     Passthrough,
     Tail,
     Engine,
+    Forward,
     Flood,
 }
 
 impl Bench {
-    pub(super) const ALL: [Self; 4] = [Self::Passthrough, Self::Tail, Self::Engine, Self::Flood];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Passthrough, Self::Tail, Self::Engine, Self::Forward, Self::Flood];
 
     /// As the command names it.
     pub(super) fn as_str(self) -> &'static str {
@@ -23,6 +25,7 @@ impl Bench {
             Self::Passthrough => "passthrough",
             Self::Tail => "tail",
             Self::Engine => "engine",
+            Self::Forward => "forward",
             Self::Flood => "flood",
         }
     }
@@ -33,6 +36,7 @@ impl Bench {
             Self::Passthrough => "xtask/bench/passthrough.json",
             Self::Tail => "xtask/bench/tail.json",
             Self::Engine => "xtask/bench/engine.json",
+            Self::Forward => "xtask/bench/forward.json",
             Self::Flood => "xtask/bench/flood.json",
         }
     }

@@ -7,9 +7,9 @@ use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::Event};
 
-pub(super) const SPANS_PER_REQUEST: usize = 480;
+pub(in crate::bench) const SPANS_PER_REQUEST: usize = 480;
 /// Of a whole request: its resources and scopes count too.
-pub(super) const BYTES_PER_SPAN: usize = 461;
+pub(in crate::bench) const BYTES_PER_SPAN: usize = 461;
 const SPANS_PER_TRACE: usize = 13;
 
 const SERVICES: [&str; 5] = ["frontend", "checkout", "payment", "catalog", "shipping"];
