@@ -213,16 +213,20 @@ impl Flow {
             }
         };
         let body = self.marked(lane.sender(), signal, body)?;
-        if let (Signal::Traces, Some(tail)) = (signal, self.tail.in_force()) {
-            return self.submit_to_tail(lane, &tail, &body, (threshold, arrival));
+        let state = self.read();
+        let forwards = signal == Signal::Traces && self.forwards(&state.compiled.config);
+        if signal == Signal::Traces
+            && !forwards
+            && let Some(tail) = self.tail.in_force()
+        {
+            return self.submit_to_tail(&state, (lane, &tail), &body, (threshold, arrival));
         }
         let survey = self.survey(signal, &body)?;
         let items = u64::from(survey.items);
-        let state = self.read();
         if !state.open {
             return Err(self.refuse(signal, items, closing()));
         }
-        if signal == Signal::Traces && self.forwards(&state.compiled.config) {
+        if forwards {
             let moment = (self.forward.next_id(), self.now());
             state
                 .forward(lane, (&body, &survey), threshold, moment)

@@ -216,7 +216,7 @@ impl Tail {
         request: &Request<'_, 'b>,
         now: Now,
     ) -> Result<Sorted<'b>, Malformed> {
-        sorter.sort(request, self.current(), (self.hasher, self.shards.len()), now.wall_ns)
+        sorter.sort(request, &self.current(), (self.hasher, self.shards.len()), now.wall_ns)
     }
 
     /// Takes up what was sorted. Of traces that are not open yet only those that reach `admitted` are
@@ -230,10 +230,10 @@ impl Tail {
         let admission = Admission {
             threshold: admitted,
             protects_errors: sorted.protects_errors,
-            pace: &sorted.current.pace,
+            pace: &sorted.pace,
             arrived: arrived.as_deref(),
         };
-        let (version, now_ms) = (sorted.current.version, millis(now));
+        let (version, now_ms) = (sorted.version, millis(now));
         for (shard, share) in self.shards.iter().zip(&sorted.shards) {
             if !share.spans.is_empty() {
                 self.change(shard, |shard| {

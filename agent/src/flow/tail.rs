@@ -89,12 +89,12 @@ impl Flow {
     /// [`Flow::submit`] of traces, where they are decided here.
     pub(super) fn submit_to_tail(
         &self,
-        lane: &mut Lane,
-        tail: &Tail,
+        state: &State,
+        (lane, tail): (&mut Lane, &Tail),
         body: &Bytes,
         (threshold, arrival): (Option<u64>, Option<Arrival>),
     ) -> Result<(), Refusal> {
-        let (state, now) = (self.read(), self.moment());
+        let now = self.moment();
         let sorted = state
             .sort(lane, tail, (body, &Limits::default()), now)
             .map_err(|problem| self.refuse_malformed(Signal::Traces, problem))?;

@@ -62,7 +62,7 @@ fn main() {
         let mut world = World::new(2000);
         bodies.iter().for_each(|body| world.offer(body));
     });
-    println!("hold alone: {:.0} ns a span", offered * 1e9 / spans);
+    println!("survey and hold: {:.0} ns a span", offered * 1e9 / spans);
     let ring = ring();
     let split = stopwatch(|| bodies.iter().for_each(|body| split(&ring, body)));
     println!("an agent's split: {:.0} ns a span", split * 1e9 / spans);

@@ -4,6 +4,7 @@
 use super::harvest::Loss;
 use super::hash::TraceHasher;
 use super::origin::{Context, Origin};
+use super::pace::Pace;
 use super::rules::Rater;
 use super::trace::Sight;
 use super::trackers::{Sample, Snapshot};
@@ -38,8 +39,9 @@ pub struct Sorter {
 #[derive(Debug)]
 pub struct Sorted<'b> {
     pub survey: Survey,
-    /// What was in force.
-    pub(super) current: Current,
+    /// Of the rules that were in force.
+    pub(super) version: u32,
+    pub(super) pace: Arc<Pace>,
     pub(super) protects_errors: bool,
     pub(super) shards: Vec<Share<'b>>,
     /// Each with how many spans of it shards get.
@@ -84,12 +86,12 @@ impl Sorter {
     pub(super) fn sort<'b>(
         &mut self,
         request: &Request<'_, 'b>,
-        current: Current,
+        current: &Current,
         (hasher, shards): (TraceHasher, usize),
         wall_ns: u64,
     ) -> Result<Sorted<'b>, Malformed> {
         let Request { compiled, generation, sender, source, body, limits } = *request;
-        let Current { version, rules, .. } = &current;
+        let Current { version, rules, pace, snapshot, .. } = current;
         let context = Context { compiled, generation, rules, version: *version, sender, source };
         let made_for = (context.generation, context.version);
         if self.made_for != made_for {
@@ -102,6 +104,8 @@ impl Sorter {
         let words = rules.words().max(1);
         let mut sorted = Sorted {
             survey: Survey::default(),
+            version: *version,
+            pace: Arc::clone(pace),
             protects_errors: compiled.config.gateway.protect_errors,
             shards: (0..shards).map(|_| Share::new(body.len() / shards, words)).collect(),
             origins: Vec::new(),
@@ -109,7 +113,6 @@ impl Sorter {
             lost: Vec::new(),
             samples: Vec::new(),
             words,
-            current: current.clone(),
         };
         let mut last = None;
         let probes = (rules.matcher.resource_probes(), rules.matcher.span_probes());
@@ -122,7 +125,7 @@ impl Sorter {
                     place
                 }
             };
-            sorted.add(place, span, (&mut rater, &current.snapshot), (hasher, wall_ns));
+            sorted.add(place, span, (&mut rater, &**snapshot), (hasher, wall_ns));
         });
         self.rater = Some(rater);
         sorted.survey = survey?;

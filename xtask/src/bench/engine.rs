@@ -57,12 +57,13 @@ fn figures(said: &str) -> Vec<(String, f64)> {
 fn method(runs: usize) -> String {
     format!(
         "time that the thread ran (/proc/thread-self/schedstat) by the spans; the median of {runs} \
-         runs of `cargo bench -p sluice-engine --bench tail` (all are in the JSON), with the allocator \
-         that the programs have; 200000 traces of 13 spans of 481 bytes, 64 of them interleaved, 480 spans a request; \
-         survey, inflate and hold: these stages alone, nothing is decided; an agent's split: survey, \
-         and a forward for each of three gateways, without sockets and compression; the others: survey, match, hold, decide and cut \
-         out what is kept (errors, slow and gold traces, of the rest 10 %), where spans of open \
-         traces find so much room before they are compressed"
+         runs of `cargo bench -p sluice-engine --bench tail` (all are in the JSON), with the \
+         allocator that the programs have; 200000 traces of 13 spans of 481 bytes, 64 of them \
+         interleaved, 480 spans a request; survey and inflate: these stages alone; survey and hold: \
+         nothing is decided; an agent's split: survey, and a forward for each of three gateways, \
+         without sockets and compression; the others: survey, match, hold, decide and cut out what \
+         is kept (errors, slow and gold traces, of the rest 10 %), where spans of open traces find \
+         so much room before they are compressed"
     )
 }
 
