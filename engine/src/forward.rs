@@ -51,7 +51,7 @@ pub fn outlets(
     let batch_timeout = if own_name.is_some() { RELAY_TIMEOUT } else { BATCH_TIMEOUT };
     let outlet = |member: &Member| Outlet {
         bounds: Bounds { batch_timeout, ..bounds(config, members.len() as u64) },
-        destination: destination(member, trust),
+        destination: destination(member, trust, config.gateway.compression),
         content: Content::Forward,
     };
     let others = members.iter().filter(|member| Some(&*member.name) != own_name);
@@ -81,7 +81,7 @@ fn bounds(config: &Config, members: u64) -> Bounds {
     }
 }
 
-fn destination(member: &Member, trust: Trust) -> Destination {
+fn destination(member: &Member, trust: Trust, compression: Compression) -> Destination {
     let key = |key: &str| SecretKey { secret: credentials(), key: key.to_owned() };
     let (mode, ca, auth) = match trust {
         Trust::Token => (TlsMode::Verify, Some(key("ca.crt")), Auth::Bearer(key("token"))),
@@ -96,7 +96,7 @@ fn destination(member: &Member, trust: Trust) -> Destination {
         tls: Tls { mode, ca, client: None, server_name: SERVER_NAME.to_owned() },
         auth,
         headers: BTreeMap::new(),
-        compression: Compression::Zstd,
+        compression,
         timeout_ms: 10_000,
     }
 }
@@ -104,36 +104,41 @@ fn destination(member: &Member, trust: Trust) -> Destination {
 /// A surveyed request, cut for the members of a ring: for each, by its place, a forward and its
 /// spans. Members that get nothing have an empty one.
 pub fn cut(ring: &Ring, frame: &Frame<'_>) -> Vec<(Bytes, u64)> {
-    let portions = portions(ring, frame.body);
-    let forwards = portions.into_iter().zip(0..).map(|(portion, at)| {
-        let id = part_id(frame.id, at);
-        let body = &portion.body[..];
-        let of_member = Frame { body, id, epoch: ring.epoch(), ..*frame };
-        let forward = if portion.spans == 0 { Bytes::new() } else { forward(&of_member) };
-        (forward, u64::from(portion.spans))
-    });
-    forwards.collect()
+    let portions = portions(ring, frame);
+    portions.into_iter().zip(0..).map(|(portion, at)| enclose(ring, frame, portion, at)).collect()
+}
+
+/// What the member at this place of the ring gets of a frame: a forward and its spans; of no spans an
+/// empty one.
+pub fn enclose(ring: &Ring, frame: &Frame<'_>, portion: Portion, at: u64) -> (Bytes, u64) {
+    let spans = u64::from(portion.spans);
+    if spans == 0 {
+        return (Bytes::new(), 0);
+    }
+    let id = part_id(frame.id, at);
+    let (bytes, start) = portion.into_forward(&Frame { id, epoch: ring.epoch(), ..*frame });
+    (Bytes::from(bytes).slice(start..), spans)
 }
 
 /// Of the part of a frame that goes to one member: no other part of it or of any other frame has the
 /// same, however often they are cut again.
-pub fn part_id(id: u64, member: u64) -> u64 {
+fn part_id(id: u64, member: u64) -> u64 {
     mix(id.wrapping_add(mix(member.wrapping_add(1))))
 }
 
-/// A request, cut for the members of a ring.
-pub fn portions(ring: &Ring, body: &[u8]) -> Vec<Portion> {
+/// The request of a frame, cut for the members of a ring.
+pub fn portions(ring: &Ring, frame: &Frame<'_>) -> Vec<Portion> {
     let owner = |id: &[u8]| match id.try_into() {
         Ok(id) => ring.place(slot_of(id)),
         // Without a trace id there is no owner: any will drop and count it.
         Err(_) => 0,
     };
-    partition(body, ring.members().len(), owner)
+    partition(frame.body, (ring.members().len(), frame.room()), owner)
 }
 
 /// With this frame alone.
 pub fn forward(frame: &Frame<'_>) -> Bytes {
-    let mut forward = Vec::with_capacity(frame.body.len() + frame.sender.len() + 48);
+    let mut forward = Vec::new();
     write_frame(frame, &mut forward);
     Bytes::from(forward)
 }

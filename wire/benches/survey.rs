@@ -64,7 +64,7 @@ fn bench(criterion: &mut Criterion) {
     group.bench_function("survey and partition for 4 owners", |bencher| {
         bencher.iter(|| {
             let survey = survey(Signal::Traces, black_box(&body), &limits).unwrap();
-            (survey, partition(&body, 4, |id| usize::from(id[0] & 3)))
+            (survey, partition(&body, (4, 64), |id| usize::from(id[0] & 3)))
         });
     });
     group.bench_function("decode (prost)", |bencher| {

@@ -16,12 +16,16 @@
 //! and hand-overs in their order, and may take the first of them only.
 
 use crate::protobuf::{
-    VARINT, Value, fields, located, put_bytes, put_fixed64, put_message, put_tag, put_varint,
+    VARINT, Value, fields, located, put_bytes, put_fixed64, put_message, put_start, put_tag,
+    put_varint,
 };
 use crate::walk::Malformed;
 
 /// The path of the method that takes them, over gRPC.
 pub const PATH: &str = "/sluice.forward.v1.Forward/Push";
+
+/// Of a frame's head without its sender: six tags, four varints, an id and a bit.
+const HEAD_BYTES_MAX: usize = 6 + 4 * 10 + 8 + 1;
 
 /// One request for traces and its sender, whose form is the engine's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,16 +74,30 @@ pub enum Part<'b> {
     Handover(Handover<'b>),
 }
 
+impl Frame<'_> {
+    /// Bytes that stand before its body in a forward, at the most.
+    pub fn room(&self) -> usize {
+        self.sender.len() + HEAD_BYTES_MAX
+    }
+}
+
 /// Appends a frame to a forward.
 pub fn write_frame(frame: &Frame<'_>, out: &mut Vec<u8>) {
-    let length = frame.sender.len() + frame.body.len() + 32;
-    put_message(out, 1, length, |out| {
-        put_bytes(out, 1, frame.sender);
-        put_bytes(out, 2, frame.body);
-        put_number(out, 3, frame.epoch);
-        put_fixed64(out, 4, frame.id);
-        put_number(out, 5, u64::from(frame.handed_over));
-    });
+    out.reserve(frame.room() + frame.body.len());
+    put_head(frame, frame.body.len(), out);
+    out.extend_from_slice(frame.body);
+}
+
+/// All of a frame but its body, which comes last.
+pub(crate) fn put_head(frame: &Frame<'_>, body_bytes: usize, out: &mut Vec<u8>) {
+    let mut head = Vec::with_capacity(frame.room());
+    put_bytes(&mut head, 1, frame.sender);
+    put_number(&mut head, 3, frame.epoch);
+    put_fixed64(&mut head, 4, frame.id);
+    put_number(&mut head, 5, u64::from(frame.handed_over));
+    put_start(&mut head, 2, body_bytes);
+    put_start(out, 1, head.len() + body_bytes);
+    out.extend_from_slice(&head);
 }
 
 /// Appends a hand-over to a forward.

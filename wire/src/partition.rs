@@ -1,6 +1,7 @@
 //! A request for traces, cut apart by whose trace each span is of.
 
-use crate::protobuf::{LENGTH, delimited, payloads, put_tag, put_varint, varint_len};
+use crate::forward::{Frame, put_head};
+use crate::protobuf::{delimited, payloads, put_start, varint_len};
 use crate::spans::apart;
 
 const SCOPE_SPANS: u32 = 2;
@@ -10,18 +11,22 @@ const TRACE_ID_TAG: u8 = 0x0a;
 /// What one owner gets of a request: a request itself, and its spans.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Portion {
-    pub body: Vec<u8>,
+    /// The request, after room for what may be put before it.
+    bytes: Vec<u8>,
+    room: usize,
     pub spans: u32,
 }
 
-/// Cuts a surveyed request into one for each of `owners`, which may be empty; `owner` is told the
-/// trace id of each span. Resource and scope are repeated where spans of theirs have several owners.
+/// Cuts a surveyed request into one for each of `owners`, which may be empty, with `room` for the head
+/// of a frame before it; `owner` is told the trace id of each span. Resource and scope are repeated
+/// where spans of theirs have several owners.
 pub fn partition(
     body: &[u8],
-    owners: usize,
+    (owners, room): (usize, usize),
     mut owner: impl FnMut(&[u8]) -> usize,
 ) -> Vec<Portion> {
     let mut portions = vec![Portion::default(); owners];
+    let bytes_expected = room + body.len() / owners.max(1) + body.len() / 8;
     let mut picked: Vec<Vec<&[u8]>> = vec![Vec::new(); owners];
     let (mut scopes, mut spans) = (Vec::new(), Vec::new());
     for block in payloads(body, 1) {
@@ -32,15 +37,37 @@ pub fn partition(
                 picked[owner(trace_id(span))].push(span);
             }
             for (picked, portion) in picked.iter_mut().zip(&mut portions) {
-                if !picked.is_empty() {
-                    portion.spans += picked.len() as u32;
-                    write(&around_scopes, &around_spans, picked, &mut portion.body);
-                    picked.clear();
+                if picked.is_empty() {
+                    continue;
                 }
+                if portion.bytes.is_empty() {
+                    portion.bytes.reserve(bytes_expected);
+                    portion.bytes.resize(room, 0);
+                    portion.room = room;
+                }
+                portion.spans += picked.len() as u32;
+                write(&around_scopes, &around_spans, picked, &mut portion.bytes);
+                picked.clear();
             }
         }
     }
     portions
+}
+
+impl Portion {
+    pub fn body(&self) -> &[u8] {
+        &self.bytes[self.room..]
+    }
+
+    /// A forward of one frame, with this body in place of its own. It is what the bytes hold from the
+    /// returned place on: the body stays where it was written.
+    pub fn into_forward(mut self, frame: &Frame<'_>) -> (Vec<u8>, usize) {
+        let mut head = Vec::with_capacity(frame.room());
+        put_head(frame, self.body().len(), &mut head);
+        let start = self.room.saturating_sub(head.len());
+        self.bytes.splice(start..self.room, head);
+        (self.bytes, start)
+    }
 }
 
 /// Nearly always the first field. (A span that repeats its id, which is legal protobuf and no sender
@@ -58,17 +85,12 @@ fn write(around_scopes: &[u8], around_spans: &[u8], spans: &[&[u8]], out: &mut V
     let scope = around_spans.len() + spans.iter().map(|span| field(span.len())).sum::<usize>();
     let block = around_scopes.len() + field(scope);
     out.reserve(field(block));
-    put_head(out, 1, block);
+    put_start(out, 1, block);
     out.extend_from_slice(around_scopes);
-    put_head(out, SCOPE_SPANS, scope);
+    put_start(out, SCOPE_SPANS, scope);
     out.extend_from_slice(around_spans);
     for span in spans {
-        put_head(out, SPAN, span.len());
+        put_start(out, SPAN, span.len());
         out.extend_from_slice(span);
     }
-}
-
-fn put_head(out: &mut Vec<u8>, number: u32, length: usize) {
-    put_tag(out, number, LENGTH);
-    put_varint(out, length as u64);
 }

@@ -116,9 +116,14 @@ pub(crate) fn put_tag(out: &mut Vec<u8>, number: u32, wire: u8) {
     put_varint(out, u64::from(number) << 3 | u64::from(wire));
 }
 
-pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, payload: &[u8]) {
+/// Of a length-delimited field: all that stands before its payload.
+pub(crate) fn put_start(out: &mut Vec<u8>, number: u32, length: usize) {
     put_tag(out, number, LENGTH);
-    put_varint(out, payload.len() as u64);
+    put_varint(out, length as u64);
+}
+
+pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, payload: &[u8]) {
+    put_start(out, number, payload.len());
     out.extend_from_slice(payload);
 }
 

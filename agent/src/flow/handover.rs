@@ -317,20 +317,13 @@ impl State {
         };
         let own = stage.place(&peers.ring);
         let sender = lane.sender_bytes();
-        let mut mine = Bytes::new();
-        let mut parts = Vec::new();
-        for (at, portion) in (0..).zip(forward::portions(&peers.ring, body)) {
-            let mut part = (Bytes::new(), 0);
-            if own == usize::try_from(at).ok() {
-                mine = Bytes::from(portion.body);
-            } else if 0 < portion.spans {
-                let (id, epoch) = (forward::part_id(id, at), peers.ring.epoch());
-                let frame =
-                    Frame { sender: &sender, body: &portion.body, epoch, id, ..Frame::default() };
-                part = (forward::forward(&frame), u64::from(portion.spans));
-            }
-            parts.push(part);
-        }
+        let frame = Frame { sender: &sender, body, id, ..Frame::default() };
+        let mut portions = forward::portions(&peers.ring, &frame);
+        let mine = own.map(|own| std::mem::take(&mut portions[own]));
+        let mine = mine.map_or_else(Bytes::new, |mine| Bytes::copy_from_slice(mine.body()));
+        let parts = portions.into_iter().zip(0..);
+        let parts: Vec<_> =
+            parts.map(|(portion, at)| forward::enclose(&peers.ring, &frame, portion, at)).collect();
         let items: u64 = parts.iter().map(|(_, spans)| spans).sum();
         if 0 < items && arrival.handed_over {
             let moved = "some of these traces have another owner by now";

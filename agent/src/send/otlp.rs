@@ -4,7 +4,7 @@
 
 use super::connect::{self, Pool, Ready};
 use super::credentials::Credentials;
-use super::encode::{Pieces, encode};
+use super::encode::{Effort, Pieces, encode};
 use super::failure::{Failure, FailureReason};
 use super::target::Target;
 use crate::ack::AckToken;
@@ -114,7 +114,8 @@ impl Otlp {
         chunks: &[Chunk<AckToken>],
     ) -> Result<Outcome, Failure> {
         let bodies = chunks.iter().map(|chunk| &chunk.body);
-        let body = encode(bodies, self.compression, self.protocol)
+        let codec = (self.compression, Effort::of(self.content));
+        let body = encode(bodies, codec, self.protocol)
             .map_err(|error| Failure::for_good(FailureReason::Rejected, error.to_string()))?;
         let credentials = Credentials::read(&self.auth, &self.secrets)?;
         let exchange = self.exchange(signal, body, &credentials);

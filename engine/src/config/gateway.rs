@@ -1,7 +1,7 @@
 //! The gateways of a fleet, as agents and gateways read it. Who owns which traces is the ring's
 //! matter ([`crate::ring`]).
 
-use super::Limiter;
+use super::{Compression, Limiter};
 use serde::{Deserialize, Serialize};
 
 /// The default stands for a fleet without gateways.
@@ -20,6 +20,13 @@ pub struct Gateway {
     pub cpu_millis: u64,
     #[serde(default)]
     pub handoff: Handoff,
+    /// Of what they are sent, by agents and by each other.
+    #[serde(default = "compression")]
+    pub compression: Compression,
+}
+
+fn compression() -> Compression {
+    Compression::Zstd
 }
 
 /// What becomes of open traces when they get another owner.
@@ -61,6 +68,7 @@ impl Default for Gateway {
             protect_errors: false,
             cpu_millis: 0,
             handoff: Handoff::default(),
+            compression: compression(),
         }
     }
 }

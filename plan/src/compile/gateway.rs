@@ -50,6 +50,7 @@ pub(super) fn compile(spec: &CollectorSpec) -> Result<Gateways, Problem> {
         protect_errors: own.memory_limiter().protect.contains(&Protected::ErrorSpans),
         handoff: handoff(&own),
         cpu_millis: own.resources.cpu_millis().unwrap_or(CPU_MILLIS_DEFAULT).max(1),
+        ..Gateway::default()
     };
     Ok(match own.mode {
         GatewayMode::Auto => Gateways::WhenNeeded(gateway),

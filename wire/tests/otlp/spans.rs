@@ -13,7 +13,7 @@ use sluice_wire::sampling::Threshold;
 use sluice_wire::spans::{
     Probes, Scalar, SpanEdit, read_spans, resource_text, write_request, write_span,
 };
-use sluice_wire::{Limits, Malformed, Portion, Signal, partition, survey};
+use sluice_wire::{Limits, Malformed, Signal, partition, survey};
 
 const SEEDS: u64 = 400;
 
@@ -155,16 +155,26 @@ fn portions_hold_each_span_once_and_a_trace_has_one_owner() {
     for seed in 0..SEEDS {
         let body = body(seed);
         let owner = |id: &[u8]| usize::from(id.last().copied().unwrap_or_default()) % 3;
-        let portions = partition(&body, 3, owner);
+        let portions = partition(&body, (3, seed as usize % 80), owner);
         let items = |body: &[u8]| Request::decode(Signal::Traces, body).unwrap().items();
         let mut together = Vec::new();
-        for (number, Portion { body, spans }) in portions.iter().enumerate() {
+        for (number, portion) in portions.iter().enumerate() {
+            let body = portion.body();
             let own = items(body);
-            assert_eq!(own.len(), *spans as usize, "seed {seed}");
+            assert_eq!(own.len(), portion.spans as usize, "seed {seed}");
             together.extend(own);
             let blocks = decoded(body).resource_spans;
             let spans = blocks.iter().flat_map(|block| &block.scope_spans).flat_map(|s| &s.spans);
             spans.for_each(|span| assert_eq!(owner(&span.trace_id), number, "seed {seed}"));
+            let frame = Frame {
+                sender: b"one",
+                body,
+                epoch: 1 << (seed % 64),
+                id: seed,
+                handed_over: true,
+            };
+            let (forward, start) = portion.clone().into_forward(&frame);
+            assert_eq!(read(&forward[start..]).unwrap(), [Part::Frame(frame)], "seed {seed}");
         }
         let mut all = items(&body);
         all.sort();
@@ -180,9 +190,10 @@ fn a_portion_may_have_more_blocks_than_a_sender_may_send() {
     let scopes = scope.repeat(blocks_max as usize + 1);
     let mut body = Vec::new();
     write_request(&scopes, &[], &[], &mut body);
-    let Portion { body, spans } = partition(&body, 1, |_| 0).remove(0);
+    let portion = partition(&body, (1, 0), |_| 0).remove(0);
+    let (body, spans) = (portion.body(), portion.spans);
     let none = Probes::default();
-    let read = |limits: &Limits| read_spans(&body, limits, (&none, &none), |_, _| ());
+    let read = |limits: &Limits| read_spans(body, limits, (&none, &none), |_, _| ());
     assert_eq!(read(&Limits::default()), Err(Malformed::TooManyBlocks));
     assert_eq!(read(&Limits::NONE).map(|survey| survey.items), Ok(spans));
     assert_eq!(spans, blocks_max + 1);
