@@ -27,7 +27,10 @@ const RUNS: usize = 5;
 const DECISION_WAIT_MS: u64 = 1000;
 /// Of each program: none is short of it.
 const MEMORY_BYTES: u64 = 4 << 30;
-/// Nanoseconds a span, uncompressed.
+/// How the requests come, and how they go to the gateways. In a cluster that is zstd.
+const CASES: [(Codec, &[Codec]); 2] =
+    [(Codec::Plain, &[Codec::Plain, Codec::Zstd]), (Codec::Gzip, &[Codec::Zstd])];
+/// Nanoseconds a span, uncompressed in and out.
 const GOAL: f64 = 400.0;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Figure>> {
@@ -41,17 +44,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Figure>> {
     };
     super::runtime()?.block_on(async {
         let mut figures = Vec::new();
-        for codec in [Codec::Plain, Codec::Gzip] {
+        for (codec, outs) in CASES {
             let corpus = Arc::new(passthrough::corpus(extent, codec)?);
-            let mut found = Vec::new();
-            for run in 1..=runs {
-                found.push(measure(&agent, &corpus).await?);
-                eprintln!("run {run}: {} ns a span, {} in", found[run - 1], codec.as_str());
+            for out in outs {
+                let name =
+                    format!("an agent that forwards, {} in, {} out", codec.as_str(), out.as_str());
+                let mut found = Vec::new();
+                for run in 1..=runs {
+                    found.push(measure(&agent, &corpus, *out).await?);
+                    eprintln!("{name}, run {run}: {} ns a span", found[run - 1]);
+                }
+                let is_plain = [codec, *out] == [Codec::Plain; 2];
+                let goal = is_plain.then_some(Goal::FigureMax(GOAL));
+                let figure = median(found.iter().copied());
+                figures.push(Figure { name, figure, runs: found, ..blank.clone() }.with_goal(goal));
             }
-            let goal = (codec == Codec::Plain).then_some(Goal::FigureMax(GOAL));
-            let name = format!("an agent that forwards, {} in", codec.as_str());
-            let figure = median(found.iter().copied());
-            figures.push(Figure { name, figure, runs: found, ..blank.clone() }.with_goal(goal));
         }
         Ok(figures)
     })
@@ -64,20 +71,21 @@ fn method(spans: usize, runs: usize) -> String {
          {runs} runs (all are in the JSON); requests of {SPANS_PER_REQUEST} spans of {} bytes, made \
          and compressed before the run, over OTLP/gRPC on 127.0.0.1, {CONNECTIONS} connections with \
          {IN_FLIGHT_PER_CONNECTION} requests under way each; it cuts each by owner for {GATEWAYS} \
-         gateways, processes like it on the same machine, and sends that to them with zstd and \
-         without TLS; they keep all, and the set of (trace id, span id) at the destination is complete",
+         gateways, processes like it on the same machine, and sends that to them, plain or with zstd \
+         as agents in a cluster do, without TLS; they keep all, and the set of (trace id, span id) \
+         at the destination is complete",
         passthrough::BYTES_PER_SPAN,
     )
 }
 
-async fn measure(agent: &Path, corpus: &Arc<Corpus>) -> Result<f64> {
+async fn measure(agent: &Path, corpus: &Arc<Corpus>, out: Codec) -> Result<f64> {
     let mut destination = Destination::start().await?;
     let (mut gateways, mut members) = (Vec::new(), Vec::new());
     for number in 0..GATEWAYS {
         let place = Place::new(destination.address)?;
         let name = format!("g{number}");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, place.grpc)).to_string();
-        let mut command = command(agent, &place)?;
+        let mut command = command(agent, &place, out)?;
         command.args(["--role=gateway", &format!("--pod-name={name}")]);
         gateways.push(place.start(&mut command).await?);
         members.push(Member { name, address });
@@ -87,7 +95,7 @@ async fn measure(agent: &Path, corpus: &Arc<Corpus>) -> Result<f64> {
     let ring = Ring::new(1, members, slots).ok().context("make a ring")?;
     let kept = serde_json::to_vec(&ring).context("write the ring")?;
     fs::write(place.folder.path().join("ring.json"), kept).context("write the ring")?;
-    let mut command = command(agent, &place)?;
+    let mut command = command(agent, &place, out)?;
     let running = place.start(&mut command).await?;
     let senders = Senders::connect(running.address).await?;
     senders.send(corpus, 0..WARM_UP).await?;
@@ -109,9 +117,10 @@ async fn measure(agent: &Path, corpus: &Arc<Corpus>) -> Result<f64> {
 }
 
 /// A collector without an operator; an agent unless its role is said.
-fn command(agent: &Path, place: &Place) -> Result<Command> {
+fn command(agent: &Path, place: &Place, out: Codec) -> Result<Command> {
     let folder = place.folder.path();
-    fs::write(folder.join("config.json"), config(place).to_bytes()).context("write the config")?;
+    fs::write(folder.join("config.json"), config(place, out).to_bytes())
+        .context("write the config")?;
     let mut command = Command::new(agent);
     command
         .args(["run", "--bind=127.0.0.1", "--log=warn"])
@@ -123,7 +132,7 @@ fn command(agent: &Path, place: &Place) -> Result<Command> {
     Ok(command)
 }
 
-fn config(place: &Place) -> Config {
+fn config(place: &Place, out: Codec) -> Config {
     let policy = Policy {
         generation: 1,
         mode: Mode::Enforce,
@@ -143,7 +152,13 @@ fn config(place: &Place) -> Config {
             policies: BTreeMap::from([("shop/shop".to_owned(), policy)]),
             tail: Tail { decision_wait_ms: DECISION_WAIT_MS, ..Tail::default() },
         },
-        gateway: Gateway { needed: true, port: place.grpc, limiter, ..Gateway::default() },
+        gateway: Gateway {
+            needed: true,
+            port: place.grpc,
+            limiter,
+            compression: passthrough::programs::compression(out),
+            ..Gateway::default()
+        },
         ..passthrough::programs::config(Codec::Plain, place)
     }
 }

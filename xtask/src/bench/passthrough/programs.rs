@@ -90,12 +90,16 @@ fn otlp(codec: Codec, place: &Place) -> Destination {
         tls: Tls { mode: TlsMode::Plaintext, ca: None, client: None, server_name: String::new() },
         auth: Auth::None,
         headers: BTreeMap::new(),
-        compression: match codec {
-            Codec::Plain => Compression::None,
-            Codec::Gzip => Compression::Gzip,
-            Codec::Zstd => Compression::Zstd,
-        },
+        compression: compression(codec),
         timeout_ms: 10_000,
+    }
+}
+
+pub(in crate::bench) fn compression(codec: Codec) -> Compression {
+    match codec {
+        Codec::Plain => Compression::None,
+        Codec::Gzip => Compression::Gzip,
+        Codec::Zstd => Compression::Zstd,
     }
 }
 
