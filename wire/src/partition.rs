@@ -26,7 +26,8 @@ pub fn partition(
     mut owner: impl FnMut(&[u8]) -> usize,
 ) -> Vec<Portion> {
     let mut portions = vec![Portion::default(); owners];
-    let bytes_expected = room + body.len() / owners.max(1) + body.len() / 8;
+    let share = body.len() / owners.max(1);
+    let bytes_expected = room + share + share / 8;
     let mut picked: Vec<Vec<&[u8]>> = vec![Vec::new(); owners];
     let (mut scopes, mut spans) = (Vec::new(), Vec::new());
     for block in payloads(body, 1) {
