@@ -28,7 +28,7 @@ impl Effort {
     /// For bytes that are paid for. The window of level 1 is twice as large: spans become no smaller
     /// by it, and it does not fit the caches.
     const FAR: Self = Self { level: 1, window_log: 18 };
-    /// Within a cluster: a sixth more bytes, in three quarters of the time.
+    /// Within a cluster: a fifth more bytes, in three quarters of the time.
     const NEAR: Self = Self { level: -1, window_log: 17 };
 
     pub(super) fn of(content: Content) -> Self {
